@@ -1,0 +1,219 @@
+//! The admin port: health, readiness, reload.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use pingora_core::protocols::http::ServerSession;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::base::Secret;
+use crate::front::{Door, Drain, Ids, Kept, answer_json};
+use crate::house::Current;
+
+/// A wish to reload, and where its result goes: an error is what `standin
+/// check` would print.
+pub type Reload = oneshot::Sender<Result<(), String>>;
+
+/// The admin port.
+pub struct Admin {
+    house: Current,
+    drain: Arc<Drain>,
+    /// This port's own: it serves on while the proxy port drains.
+    never: Arc<Drain>,
+    ids: Arc<Ids>,
+    reload: mpsc::Sender<Reload>,
+    /// Whether only this machine can reach it.
+    is_local: bool,
+}
+
+/// The longest head and idle time here: nobody has reason to be slow.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Admin {
+    /// `at` is where it listens; `drain` is the proxy port's.
+    pub fn new(
+        at: SocketAddr,
+        house: Current,
+        drain: Arc<Drain>,
+        ids: Arc<Ids>,
+        reload: mpsc::Sender<Reload>,
+    ) -> Self {
+        Self {
+            house,
+            drain,
+            never: Drain::new(),
+            ids,
+            reload,
+            is_local: at.ip().is_loopback(),
+        }
+    }
+
+    /// What is asked, and by what right.
+    async fn answer(&self, session: &ServerSession) -> (StatusCode, Value) {
+        let head = session.req_header();
+        let path = head.uri.path();
+        let known = match path {
+            "/healthz" | "/readyz" => head.method == Method::GET,
+            "/-/reload" => head.method == Method::POST,
+            _ => return refused(StatusCode::NOT_FOUND, "There is nothing at this path."),
+        };
+        if !known {
+            let why = "This path does not take that method.";
+            return refused(StatusCode::METHOD_NOT_ALLOWED, why);
+        }
+        match path {
+            "/healthz" => (StatusCode::OK, json!({"status": "alive"})),
+            "/readyz" if self.drain.is_draining() => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                json!({"status": "draining"}),
+            ),
+            "/readyz" => (StatusCode::OK, json!({"status": "ready"})),
+            _ if is_foreign(&head.headers, &head.uri) => {
+                let why = "Requests of another origin or for another host are refused.";
+                refused(StatusCode::FORBIDDEN, why)
+            }
+            _ if !self.may(&head.headers) => {
+                let why = "This needs `authorization: Bearer` with the admin_token.";
+                refused(StatusCode::UNAUTHORIZED, why)
+            }
+            _ => self.reload().await,
+        }
+    }
+
+    /// Beyond this machine the token is needed, and where there is one it is
+    /// needed everywhere.
+    fn may(&self, headers: &HeaderMap) -> bool {
+        let house = self.house.load();
+        match &house.config.admin_token {
+            None => self.is_local,
+            Some(token) => is_bearer(headers, token),
+        }
+    }
+
+    async fn reload(&self) -> (StatusCode, Value) {
+        let (tell, told) = oneshot::channel();
+        let sent = self.reload.send(tell).await;
+        let result = match sent {
+            Ok(()) => told.await.ok(),
+            Err(_) => None,
+        };
+        match result {
+            Some(Ok(())) => (StatusCode::OK, json!({"result": "accepted"})),
+            Some(Err(problems)) => refused(StatusCode::UNPROCESSABLE_ENTITY, &problems),
+            None => refused(StatusCode::SERVICE_UNAVAILABLE, "Shutting down."),
+        }
+    }
+}
+
+impl Door for Admin {
+    async fn serve(&self, session: &mut ServerSession) -> Kept {
+        let (status, body) = self.answer(session).await;
+        answer_json(session, status, self.ids.request_id(), &body).await
+    }
+
+    fn header_timeout(&self) -> Duration {
+        HEADER_TIMEOUT
+    }
+
+    fn new_id(&self) -> HeaderValue {
+        self.ids.request_id()
+    }
+
+    fn drain(&self) -> &Arc<Drain> {
+        &self.never
+    }
+}
+
+fn refused(status: StatusCode, message: &str) -> (StatusCode, Value) {
+    let error = json!({
+        "message": message,
+        "type": "invalid_request_error",
+        "param": null,
+        "code": status.as_u16().to_string(),
+    });
+    (status, json!({"error": error}))
+}
+
+/// Compares all of it whatever the first difference, so that its time says
+/// nothing.
+fn is_bearer(headers: &HeaderMap, token: &Secret) -> bool {
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let (Some(given), token) = (given, token.reveal().as_bytes()) else {
+        return false;
+    };
+    let differs = given.iter().zip(token).fold(0, |d, (a, b)| d | (a ^ b));
+    given.len() == token.len() && differs == 0
+}
+
+/// Whether a browser was sent here by another page, or by a name that
+/// somebody has pointed at this address.
+fn is_foreign(headers: &HeaderMap, uri: &Uri) -> bool {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .or_else(|| uri.authority().map(http::uri::Authority::as_str));
+    let Some(host) = host else {
+        return true;
+    };
+    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
+    let is_own = origin.is_none_or(|origin| {
+        origin.strip_prefix(b"http://") == Some(host.as_bytes())
+            || origin.strip_prefix(b"https://") == Some(host.as_bytes())
+    });
+    !is_own || !is_address(host)
+}
+
+/// An IP address or `localhost`, with or without a port: what nobody else's
+/// DNS can say.
+fn is_address(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn foreign(host: &'static str, origin: Option<&'static str>) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static(host));
+        if let Some(origin) = origin {
+            headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+        }
+        is_foreign(&headers, &Uri::from_static("/-/reload"))
+    }
+
+    #[test]
+    fn only_this_place_is_not_foreign() {
+        assert!(!foreign("127.0.0.1:9090", None));
+        assert!(!foreign("localhost:9090", None));
+        assert!(!foreign("[::1]:9090", None));
+        assert!(!foreign("10.1.2.3:9090", Some("http://10.1.2.3:9090")));
+        assert!(foreign("evil.example:9090", None));
+        assert!(foreign("127.0.0.1:9090", Some("http://evil.example")));
+        assert!(foreign("127.0.0.1:9090", Some("null")));
+    }
+
+    #[test]
+    fn the_token_is_compared_whole() {
+        let with = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
+            is_bearer(&headers, &Secret::from("t0ken"))
+        };
+        assert!(with("Bearer t0ken"));
+        assert!(!with("Bearer t0ke"));
+        assert!(!with("Bearer t0ken2"));
+        assert!(!with("t0ken"));
+        assert!(!is_bearer(&HeaderMap::new(), &Secret::from("t")));
+    }
+}

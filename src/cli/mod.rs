@@ -1,0 +1,116 @@
+//! The command line.
+
+mod demo;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::config::{Config, schema};
+use crate::server::{Server, Source, start_log};
+
+pub use self::demo::FIRST_REQUEST;
+
+/// A reverse proxy for LLM traffic: one request, an ordered list of models,
+/// one answer.
+#[derive(Debug, Parser)]
+#[command(name = "standin", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a configuration and print every problem in it
+    Check {
+        /// The configuration file
+        #[arg(short, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Show one request walking past a rate-limited and an unavailable model;
+    /// needs no key and no network
+    Demo {
+        /// Exit after the walk
+        #[arg(long)]
+        once: bool,
+    },
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Run the proxy
+    Serve {
+        /// The configuration file; else $STANDIN_CONFIG, else
+        /// conf/standin.yaml, else the built-in catalogue
+        #[arg(short, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// Why a command did not do its work.
+enum Failed {
+    /// At run time: exit code 1.
+    Running(String),
+    /// By its configuration: exit code 2.
+    Configuration(String),
+}
+
+/// Runs what the command line asks for. Exit codes: 0 done, 1 failed at run
+/// time, 2 bad usage or configuration.
+pub fn run() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Check { config } => check(config),
+        Command::Demo { once } => demo::run(once),
+        Command::Schema => print(&format!("{:#}\n", schema())),
+        Command::Serve { config } => serve(config),
+    };
+    let (code, why) = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failed::Running(why)) => (1, why),
+        Err(Failed::Configuration(why)) => (2, why),
+    };
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{}", why.trim_end());
+    ExitCode::from(code)
+}
+
+fn print(text: &str) -> Result<(), Failed> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| Failed::Running(format!("standard output: {error}")))
+}
+
+fn check(config: Option<PathBuf>) -> Result<(), Failed> {
+    let source = Source::find(config);
+    let config = source.load().map_err(Failed::Configuration)?;
+    print(&format!(
+        "{}: {} providers, {} models: good\n",
+        match &source {
+            Source::File(path) => path.display().to_string(),
+            Source::Builtin | Source::Text(_) => "built-in catalogue".to_owned(),
+        },
+        config.providers.len(),
+        config.models.len(),
+    ))
+}
+
+fn serve(config: Option<PathBuf>) -> Result<(), Failed> {
+    let source = Source::find(config);
+    let config = source.load().map_err(Failed::Configuration)?;
+    start_log(config.log);
+    runtime(&config)?.block_on(async {
+        let server = Server::start(source, config).map_err(Failed::Running)?;
+        server.run().await.map_err(Failed::Running)
+    })
+}
+
+fn runtime(config: &Config) -> Result<Runtime, Failed> {
+    let mut builder = Builder::new_multi_thread();
+    if config.threads > 0 {
+        builder.worker_threads(config.threads);
+    }
+    let runtime = builder.enable_all().thread_name("standin").build();
+    runtime.map_err(|error| Failed::Running(format!("threads: {error}")))
+}

@@ -1,0 +1,219 @@
+//! What is written → what is meant, or everything that is wrong with it.
+
+mod edits;
+mod listen;
+mod model;
+mod provider;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io;
+use std::path::Path;
+
+use self::listen::Listening;
+use self::model::{Around, Providers};
+use super::catalogue::Known;
+use super::keys::{ROOT, returnable};
+use super::meant::{Config, Limits, Log, LogFormat, Timeouts};
+use super::near::nearest;
+use super::node::{Node, Sort, What};
+use super::problem::Found;
+use super::shape::{Fields, scalar};
+use crate::base::{ModelName, ProviderName};
+use crate::outcome::{Outcome, ReturnAtOnce};
+
+pub(super) use self::edits::edits;
+pub(super) use self::provider::{kind, secret};
+
+/// What a configuration may look at beside its own text.
+pub trait Surroundings {
+    /// An environment variable.
+    fn var(&self, name: &str) -> Option<String>;
+
+    /// A file's content.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn file(&self, path: &Path) -> io::Result<Vec<u8>>;
+}
+
+/// Reads a whole configuration. Where anything at all is wrong, it is told,
+/// and what is returned must not be used.
+pub(super) fn config(root: &Node, around: &dyn Surroundings, found: &mut Found) -> Config {
+    let fields = Fields::of(root, &ROOT, found);
+    let (mut config, usual) = frame(&fields, found);
+    let mut by_name: Providers = HashMap::new();
+    for (name, fields) in fields.sections("providers", found) {
+        let provider = provider::provider(name, &fields, &usual, around, found);
+        config.providers.extend(provider.clone());
+        by_name.insert(ProviderName::from(&*name.text), provider);
+    }
+    if let Some(node) = fields.node("providers")
+        && by_name.is_empty()
+        && !node.is_unknown()
+    {
+        let why = "`providers` is empty: name at least one place that answers";
+        found.add(node.place, why);
+    }
+
+    let sections = fields.sections("models", found);
+    let names: HashSet<&str> = sections.iter().map(|(name, _)| &*name.text).collect();
+    let mut context = Around {
+        providers: &by_name,
+        default_provider: None,
+        names: &names,
+    };
+    let given = fields.text("default_provider", found);
+    let default_provider = given.and_then(|(name, place)| {
+        context.provider(name, place, found)?;
+        Some(ProviderName::from(&*name.text))
+    });
+    // One that is there and wrong is told once, not for each model as well.
+    let unreadable = ProviderName::from("");
+    context.default_provider = match (&default_provider, fields.node("default_provider")) {
+        (None, Some(_)) => Some(&unreadable),
+        (default, _) => default.as_ref(),
+    };
+    for (name, fields) in &sections {
+        if let Some(model) = context.model(name, fields, found) {
+            config.models.insert(model.name.clone(), model);
+        }
+    }
+
+    let mut listed: BTreeSet<ModelName> = config.models.keys().cloned().collect();
+    for provider in &config.providers {
+        if let Some(known) = Known::at(&provider.base_url.host) {
+            listed.extend(known.listed(&provider.name));
+        }
+    }
+    config.listed = listed.into_iter().collect();
+    config.default_provider = default_provider
+        .and_then(|name| by_name.get(&name).cloned())
+        .flatten();
+    config.with_edited_names()
+}
+
+/// Everything but providers and models; and the timeouts that hold where
+/// neither says otherwise.
+pub(super) fn frame(fields: &Fields<'_>, found: &mut Found) -> (Config, Timeouts) {
+    let listening = Listening::read(fields, found);
+    let failover = fields.section("failover", found);
+    let shutdown = fields.section("shutdown", found);
+    let config = Config {
+        listen: listening.listen,
+        admin: listening.admin,
+        admin_token: listening.admin_token,
+        threads: fields.whole("threads", found).unwrap_or_default() as usize,
+        limits: limits(&fields.section("limits", found), found),
+        providers: Vec::new(),
+        default_provider: None,
+        models: HashMap::new(),
+        listed: Vec::new(),
+        return_at_once: return_at_once(&failover, found),
+        drain: shutdown.duration("drain", found).unwrap_or_default(),
+        log: log(&fields.section("log", found), found),
+        edited_names: Vec::new(),
+    };
+    (config, usual(&failover, found))
+}
+
+/// What holds where neither model nor provider says otherwise.
+fn usual(failover: &Fields<'_>, found: &mut Found) -> Timeouts {
+    Timeouts {
+        connect: failover
+            .duration("connect_timeout", found)
+            .unwrap_or_default(),
+        first_token: failover
+            .duration("first_token_timeout", found)
+            .unwrap_or_default(),
+        answer: failover
+            .duration("answer_timeout", found)
+            .unwrap_or_default(),
+        idle: failover.duration("idle_timeout", found).unwrap_or_default(),
+        total: failover
+            .duration("total_timeout", found)
+            .unwrap_or_default(),
+    }
+}
+
+fn limits(fields: &Fields<'_>, found: &mut Found) -> Limits {
+    Limits {
+        request_body: fields.size("request_body", found).unwrap_or_default(),
+        max_candidates: fields.whole("max_candidates", found).unwrap_or_default() as usize,
+        header_timeout: fields.duration("header_timeout", found).unwrap_or_default(),
+        body_timeout: fields.duration("body_timeout", found).unwrap_or_default(),
+    }
+}
+
+fn log(fields: &Fields<'_>, found: &mut Found) -> Log {
+    let format = match fields.choice("format", found) {
+        Some("text") => LogFormat::Text,
+        _ => LogFormat::Json,
+    };
+    let level = fields.choice("level", found);
+    let level = level.and_then(|level| level.parse().ok());
+    Log {
+        format,
+        level: level.unwrap_or(log::LevelFilter::Info),
+    }
+}
+
+/// Outcomes before commit, and statuses of errors.
+fn return_at_once(failover: &Fields<'_>, found: &mut Found) -> ReturnAtOnce {
+    let mut out = ReturnAtOnce::default();
+    for node in failover.items("return_at_once", found) {
+        let Some(entry) = scalar(node, "an entry of `return_at_once`", found) else {
+            continue;
+        };
+        let number = entry.plain && entry.text.bytes().all(|b| b.is_ascii_digit());
+        if number || entry.sort() == Sort::Number {
+            match entry.text.parse::<u16>() {
+                Ok(status) if (400..=599).contains(&status) => {
+                    if !out.statuses.contains(&status) {
+                        out.statuses.push(status);
+                    }
+                }
+                _ => found.add(
+                    node.place,
+                    "a status in `return_at_once` lies between 400 and 599",
+                ),
+            }
+            continue;
+        }
+        match returnable().find(|label| *label == &*entry.text) {
+            Some(label) => {
+                if !out.labels.contains(&label) {
+                    out.labels.push(label);
+                }
+            }
+            None => {
+                let digits =
+                    !entry.text.is_empty() && entry.text.bytes().all(|b| b.is_ascii_digit());
+                let why = if digits && !entry.expanded {
+                    "is text: a status stands without quotes".to_owned()
+                } else if Outcome::LABELS.contains(&&*entry.text) {
+                    "comes too late for any choice, so it cannot be returned at once".to_owned()
+                } else {
+                    let names: Vec<&str> = returnable().collect();
+                    let near = nearest(&entry.text, returnable()).filter(|_| !entry.expanded);
+                    match near {
+                        Some(near) => format!("is no outcome; did you mean `{near}`?"),
+                        None => format!(
+                            "is neither an HTTP status nor an outcome: {}",
+                            names.join(", ")
+                        ),
+                    }
+                };
+                found.add(node.place, format!("{} {why}", entry.shown()));
+            }
+        }
+    }
+    out
+}
+
+/// Where a list's or a single value's texts are.
+fn one_or_many(node: &Node) -> &[Node] {
+    match &node.what {
+        What::List(nodes) => nodes,
+        What::Map(_) | What::Scalar(_) | What::Unknown => std::slice::from_ref(node),
+    }
+}

@@ -1,0 +1,322 @@
+//! The keys of a configuration file.
+
+use super::{Form, Section, TIME, key, with};
+
+/// The whole file.
+pub(in crate::config) static ROOT: Section = Section {
+    name: "the configuration",
+    required: &["providers"],
+    keys: &[
+        with(
+            "listen",
+            Form::Addresses,
+            "127.0.0.1:8080",
+            "Where clients come in: an IP address and a port, or a list of them. Port 0 lets the system choose.",
+        ),
+        with(
+            "admin",
+            Form::Address,
+            "127.0.0.1:9090",
+            "Where health and reload are served.",
+        ),
+        key(
+            "admin_token",
+            Form::Secret,
+            "What the admin address asks of requests that show or change more than health. Without it, an admin address beyond loopback refuses them.",
+        ),
+        with(
+            "allow_anonymous",
+            Form::Bool,
+            "false",
+            "Clients need no key. Has to be `true` for a `listen` address beyond loopback, since everyone who reaches it may then spend the providers' credit.",
+        ),
+        with(
+            "threads",
+            Form::Whole(0, 1024),
+            "0",
+            "Worker threads; 0 means one per core.",
+        ),
+        key(
+            "limits",
+            Form::Section(&LIMITS),
+            "Bounds on what a client may send.",
+        ),
+        key(
+            "providers",
+            Form::Sections(&PROVIDER),
+            "The places that answer, by the name that models are prefixed with. A provider at a well-known address takes the built-in catalogue's rules and model list for it.",
+        ),
+        key(
+            "default_provider",
+            Form::Text,
+            "Where a name without a known `provider/` prefix goes. The prefix ends at the first slash.",
+        ),
+        key(
+            "models",
+            Form::Sections(&MODEL),
+            "Models with settings of their own, by the name that clients use. `provider/anything` works without an entry.",
+        ),
+        key(
+            "failover",
+            Form::Section(&FAILOVER),
+            "When the next candidate is tried.",
+        ),
+        key(
+            "shutdown",
+            Form::Section(&SHUTDOWN),
+            "How the process ends.",
+        ),
+        key(
+            "log",
+            Form::Section(&LOG),
+            "How the log looks and how much it says.",
+        ),
+    ],
+};
+
+static LIMITS: Section = Section {
+    name: "`limits`",
+    required: &[],
+    keys: &[
+        with(
+            "request_body",
+            Form::Size(1 << 10, 1 << 30),
+            "32MiB",
+            "Bytes of a request body, from 1KiB to 1GiB. Larger ones are refused with 413.",
+        ),
+        with(
+            "max_candidates",
+            Form::Whole(1, 256),
+            "16",
+            "Names in one request's list. Longer ones are refused with 400.",
+        ),
+        with(
+            "header_timeout",
+            TIME,
+            "10s",
+            "From the first byte of a request to the end of its head.",
+        ),
+        with(
+            "body_timeout",
+            TIME,
+            "30s",
+            "The longest silence within a request body; after this time it must also have come at 64 KiB a second on average.",
+        ),
+    ],
+};
+
+static PROVIDER: Section = Section {
+    name: "a provider",
+    required: &["base_url"],
+    keys: &[
+        with(
+            "kind",
+            Form::Choice(&["openai", "azure"]),
+            "openai",
+            "The wire format.",
+        ),
+        key(
+            "base_url",
+            Form::Url,
+            "Where it is, without the endpoint's own path: `https://api.openai.com/v1`.",
+        ),
+        key(
+            "api_key",
+            Form::Secret,
+            "Its credential, usually `${NAME}`.",
+        ),
+        key(
+            "api_key_file",
+            Form::Path,
+            "A file with its credential, read again when it changes. A relative path starts at the process's working directory.",
+        ),
+        key(
+            "api_version",
+            Form::Text,
+            "Azure's `api-version`, for example `2024-10-21`; `kind: azure` needs it, others have none.",
+        ),
+        key("headers", Form::Pairs, "Sent with every request."),
+        with(
+            "stream_usage",
+            Form::Bool,
+            "true",
+            "Whether a stream is asked for its usage (`stream_options.include_usage`). For a provider at a well-known address the default is what the catalogue says of it.",
+        ),
+        with(
+            "http",
+            Form::Choice(&["auto", "1", "2"]),
+            "auto",
+            "The HTTP version it is spoken to in. `auto`: what TLS negotiates, HTTP/1.1 without TLS.",
+        ),
+        key(
+            "timeouts",
+            Form::Section(&TIMEOUTS),
+            "Instead of those in `failover`, for this provider.",
+        ),
+    ],
+};
+
+static TIMEOUTS: Section = Section {
+    name: "`timeouts`",
+    required: &[],
+    keys: &[
+        key("connect", TIME, "TCP and TLS together."),
+        key(
+            "first_token",
+            TIME,
+            "Streams: request sent → first meaningful event.",
+        ),
+        key(
+            "answer",
+            TIME,
+            "Plain answers: request sent → response head.",
+        ),
+        key("idle", TIME, "Between two reads of an answer."),
+        key(
+            "total",
+            TIME,
+            "All attempts together, until the answer begins; that of the list's first model holds.",
+        ),
+    ],
+};
+
+static MODEL: Section = Section {
+    name: "a model",
+    required: &[],
+    keys: &[
+        key(
+            "provider",
+            Form::Text,
+            "The provider that has it. Default: the one that the name's prefix says, else `default_provider`.",
+        ),
+        key(
+            "upstream_model",
+            Form::Text,
+            "The provider's own name for it. Default: the name after the provider's prefix.",
+        ),
+        key(
+            "targets",
+            Form::List(&TARGET),
+            "Several homes of one model, instead of `provider`: tried in this order, or the first drawn by weight where weights differ.",
+        ),
+        key(
+            "fallbacks",
+            Form::Texts,
+            "Models that are tried after this one when a chat or completion request brings no `models` of its own.",
+        ),
+        key(
+            "request",
+            Form::Section(&REQUEST),
+            "Top-level members that this model wants otherwise. Replaces the catalogue's rules for it, also when it is empty (`{}`).",
+        ),
+        key(
+            "timeouts",
+            Form::Section(&TIMEOUTS),
+            "Instead of the provider's and those in `failover`, for this model.",
+        ),
+    ],
+};
+
+static TARGET: Section = Section {
+    name: "a target",
+    required: &["provider"],
+    keys: &[
+        key("provider", Form::Text, "The provider that has the model."),
+        key(
+            "upstream_model",
+            Form::Text,
+            "The provider's own name for it. Default: the model's name after a provider's prefix.",
+        ),
+        key(
+            "weight",
+            Form::Whole(1, 1_000_000),
+            "How often it is tried first, compared with the model's other targets. All of them have one, or none.",
+        ),
+    ],
+};
+
+static REQUEST: Section = Section {
+    name: "`request`",
+    required: &[],
+    keys: &[
+        key("drop", Form::Texts, "Members that are left out."),
+        key(
+            "rename",
+            Form::Pairs,
+            "Members that get another name; where the new name is there already, that one stays.",
+        ),
+        key(
+            "set",
+            Form::Anything,
+            "Members that get this value, whatever the client sent.",
+        ),
+    ],
+};
+
+static FAILOVER: Section = Section {
+    name: "`failover`",
+    required: &[],
+    keys: &[
+        with("connect_timeout", TIME, "2s", "TCP and TLS together."),
+        with(
+            "first_token_timeout",
+            TIME,
+            "30s",
+            "Streams: request sent → first meaningful event.",
+        ),
+        with(
+            "answer_timeout",
+            TIME,
+            "5m",
+            "Plain answers: request sent → response head.",
+        ),
+        with(
+            "idle_timeout",
+            TIME,
+            "60s",
+            "Between two reads of an answer.",
+        ),
+        with(
+            "total_timeout",
+            TIME,
+            "10m",
+            "All attempts together, until the answer begins.",
+        ),
+        with(
+            "return_at_once",
+            Form::Failures,
+            "[]",
+            "Outcomes or HTTP statuses (400 to 599) that the client gets instead of the next candidate's answer.",
+        ),
+    ],
+};
+
+static SHUTDOWN: Section = Section {
+    name: "`shutdown`",
+    required: &[],
+    keys: &[with(
+        "drain",
+        Form::Duration { zero: true },
+        "5m",
+        "How long streams in flight may take to finish after SIGTERM.",
+    )],
+};
+
+static LOG: Section = Section {
+    name: "`log`",
+    required: &[],
+    keys: &[
+        with(
+            "format",
+            Form::Choice(&["json", "text"]),
+            "json",
+            "One JSON object a line, or one sentence a line.",
+        ),
+        with(
+            "level",
+            Form::Choice(&["off", "error", "warn", "info", "debug", "trace"]),
+            "info",
+            "The most detailed level written.",
+        ),
+    ],
+};

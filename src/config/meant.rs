@@ -1,0 +1,215 @@
+//! What a configuration means: checked, resolved, immutable.
+//!
+//! The written form never leaves this room; what everyone else sees is here.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::base::{ModelName, ProviderName, Secret};
+use crate::dialect::Kind;
+use crate::outcome::ReturnAtOnce;
+use crate::wire::Edits;
+
+/// One whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients come in; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// Health, reload; later metrics and the status page.
+    pub admin: SocketAddr,
+    /// What the admin port asks of requests that change or show more than
+    /// health. Without it, a port beyond loopback refuses them.
+    pub admin_token: Option<Secret>,
+    /// Worker threads; 0 means one per core.
+    pub threads: usize,
+    /// Bounds on what a client may send.
+    pub limits: Limits,
+    /// In the order of the file.
+    pub providers: Vec<Arc<Provider>>,
+    /// Where a name without a known prefix goes.
+    pub default_provider: Option<Arc<Provider>>,
+    /// Configured models, by the name that clients use.
+    pub models: HashMap<ModelName, Arc<Model>>,
+    /// What `GET /v1/models` lists: configured models and the catalogue's for
+    /// the providers that are there; sorted, no name twice.
+    pub listed: Vec<ModelName>,
+    /// `failover.return_at_once`
+    pub return_at_once: ReturnAtOnce,
+    /// `shutdown.drain`: how long streams in flight may take to finish.
+    pub drain: Duration,
+    /// How the log looks and how much it says.
+    pub log: Log,
+    /// Every member name that any model's edits touch; sorted, no name twice.
+    pub edited_names: Vec<Box<str>>,
+}
+
+/// Bounds on what a client may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request body; at most 1 GiB.
+    pub request_body: usize,
+    /// Names in one request's list, repeats counted once.
+    pub max_candidates: usize,
+    /// From the first byte of a connection, or of the next request on it, to
+    /// the end of that request's head.
+    pub header_timeout: Duration,
+    /// The longest silence within a body; and the body must, after this time,
+    /// have come at 64 KiB a second on average.
+    pub body_timeout: Duration,
+}
+
+/// How the log looks and how much it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// JSON lines or plain text.
+    pub format: LogFormat,
+    /// The most detailed level written.
+    pub level: log::LevelFilter,
+}
+
+/// JSON lines or plain text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// One sentence a line.
+    Text,
+}
+
+/// A place that answers: address, wire format, credential.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// The configuration's name for it.
+    pub name: ProviderName,
+    /// Its wire format.
+    pub kind: Kind,
+    /// Where it is.
+    pub base_url: BaseUrl,
+    /// Sent with every request; names are lower case.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How it knows us.
+    pub credential: Credential,
+    /// Azure's `api-version` query parameter.
+    pub api_version: Option<String>,
+    /// Whether `stream_options.include_usage` may be sent to it.
+    pub stream_usage: bool,
+    /// Which HTTP version it is spoken to in.
+    pub http: HttpVersion,
+    /// For models that have no entry of their own under this provider.
+    pub timeouts: Timeouts,
+    /// The catalogue's rules for this provider's models, first match wins.
+    pub rules: Vec<Rule>,
+}
+
+/// A base URL in its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// `https`
+    pub tls: bool,
+    /// Name or address, without brackets; lower case; never empty.
+    pub host: String,
+    /// Given, or 443 and 80.
+    pub port: u16,
+    /// With a leading slash and without a trailing one; may be empty.
+    pub path: String,
+}
+
+impl BaseUrl {
+    /// The `host` header's value: brackets around an IPv6 address, the port
+    /// where it is not the scheme's own.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        };
+        let usual = if self.tls { 443 } else { 80 };
+        if self.port == usual {
+            host
+        } else {
+            format!("{host}:{}", self.port)
+        }
+    }
+}
+
+/// How a provider knows us.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// Read again when the file changes.
+    File(PathBuf),
+    /// Written in the configuration, usually by `${NAME}`.
+    Inline(Secret),
+    /// The provider asks for none.
+    None,
+}
+
+/// Which HTTP version a provider is spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// What TLS negotiates; HTTP/1.1 without TLS.
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only; without TLS by prior knowledge.
+    Http2,
+}
+
+/// A rule of the catalogue: what models of a provider want otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// A glob over the upstream's model name: `*` stands for anything.
+    pub models: String,
+    /// What they want otherwise.
+    pub edits: Arc<Edits>,
+}
+
+/// A model that the configuration knows.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// What clients call it.
+    pub name: ModelName,
+    /// Its homes, in order; never empty.
+    pub targets: Vec<Arc<Target>>,
+    /// Whether the targets carry weights: the first is then drawn by weight
+    /// and the rest follow in order.
+    pub weighted: bool,
+    /// Used when a chat or completion request brings no `models` of its own.
+    pub fallbacks: Vec<ModelName>,
+}
+
+/// A provider and its own name for a model.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where it is sent.
+    pub provider: Arc<Provider>,
+    /// The provider's own name for the model.
+    pub upstream_model: String,
+    /// Its part among the model's targets; 1 where none is given.
+    pub weight: u32,
+    /// What it wants otherwise in a request.
+    pub edits: Arc<Edits>,
+    /// All of them, resolved: the model's, else the provider's, else
+    /// `failover`'s.
+    pub timeouts: Timeouts,
+}
+
+/// How long each part of an attempt may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP and TLS together.
+    pub connect: Duration,
+    /// Streams: request sent → first meaningful event.
+    pub first_token: Duration,
+    /// Plain answers: request sent → response head.
+    pub answer: Duration,
+    /// Between two reads of an answer.
+    pub idle: Duration,
+    /// All attempts together, until commit; that of the list's first model
+    /// holds for the request.
+    pub total: Duration,
+}

@@ -1,0 +1,173 @@
+//! What a plain 200 says.
+
+use std::ops::Range;
+
+use super::error::{ErrorSays, in_200};
+use super::event::is_filtered;
+use super::said;
+use crate::base::Endpoint;
+use crate::outcome::{Outcome, Says};
+use crate::wire::json;
+
+/// A whole plain answer, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plain {
+    /// An answer.
+    Answer {
+        /// The value of the top-level `model`, where it is a string.
+        model: Option<Range<usize>>,
+    },
+    /// A 200 that is none, or one that was filtered.
+    Failed(Outcome, ErrorSays),
+}
+
+/// What stands at the top level.
+#[derive(Default)]
+struct Top {
+    model: Option<Range<usize>>,
+    error: bool,
+    choices: Option<said::Choice>,
+    /// `choices` has an element.
+    chose: bool,
+    data: bool,
+    output: bool,
+    said_output: bool,
+    failed: bool,
+    filtered: bool,
+}
+
+impl Plain {
+    /// Reads a plain 200. Only what is plainly no answer fails: an error, a
+    /// body that is no JSON object, an object without the member that every
+    /// answer of this endpoint has, an answer that was filtered before it
+    /// said anything.
+    pub fn read(endpoint: Endpoint, body: &[u8]) -> Self {
+        let mut top = Top::default();
+        let read = json::object(body, |member| {
+            let value = &body[member.value_at.clone()];
+            if member.key.is("model") {
+                top.model = json::string(value).map(|_| member.value_at);
+            } else if member.key.is("error") {
+                top.error |= said::is_set(body, &member.value_at);
+            } else if member.key.is("object") {
+                top.error |= json::string(value).as_deref() == Some("error");
+            } else if member.key.is("choices") {
+                top.chose = !said::is_empty(value);
+                top.choices = Some(said::choices(value));
+            } else if member.key.is("data") {
+                top.data = true;
+            } else if member.key.is("output") {
+                top.output = true;
+                top.said_output = !said::is_empty(value);
+            } else if member.key.is("status") {
+                top.failed |= json::string(value).as_deref() == Some("failed");
+            } else if member.key.is("incomplete_details") {
+                top.filtered |= is_filtered(value);
+            } else if member.key.is("promptFeedback") || member.key.is("prompt_feedback") {
+                top.filtered |= json::members(value).any(|m| m.key.is("blockReason"));
+            }
+        });
+        // An array that is one error is Gemini's, and no answer either way.
+        if read.is_err() || top.error || top.failed {
+            let says = ErrorSays::read(body);
+            return Self::Failed(in_200(&says), says);
+        }
+        let choice = top.choices.unwrap_or_default();
+        let is_filtered = match endpoint {
+            Endpoint::Chat | Endpoint::Completions => {
+                (choice.filtered || top.filtered) && !choice.said
+            }
+            Endpoint::Responses => top.filtered && !top.said_output,
+            Endpoint::Embeddings => false,
+        };
+        let is_answer = match endpoint {
+            Endpoint::Chat | Endpoint::Completions => top.chose,
+            Endpoint::Embeddings => top.data,
+            Endpoint::Responses => top.output,
+        };
+        if is_filtered {
+            Self::Failed(Outcome::Moderated, ErrorSays::default())
+        } else if is_answer {
+            Self::Answer { model: top.model }
+        } else {
+            Self::Failed(Outcome::BadAnswer(Says::Broken), ErrorSays::default())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chat(body: &str) -> Plain {
+        Plain::read(Endpoint::Chat, body.as_bytes())
+    }
+
+    #[test]
+    fn an_answer_is_one() {
+        let body = r#"{"id":"1","model":"m-1","choices":[{"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}],"error":null}"#;
+        let Plain::Answer { model: Some(at) } = chat(body) else {
+            panic!("no answer");
+        };
+        assert_eq!(&body[at], "\"m-1\"");
+        for (endpoint, body) in [
+            (Endpoint::Embeddings, r#"{"object":"list","data":[]}"#),
+            (
+                Endpoint::Responses,
+                r#"{"object":"response","status":"completed","output":[]}"#,
+            ),
+            (
+                Endpoint::Completions,
+                r#"{"choices":[{"text":"","finish_reason":"stop"}]}"#,
+            ),
+            (
+                Endpoint::Chat,
+                r#"{"choices":[{"message":{"content":null,"tool_calls":[{}]}}]}"#,
+            ),
+        ] {
+            let read = Plain::read(endpoint, body.as_bytes());
+            assert_eq!(read, Plain::Answer { model: None }, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_fails() {
+        for body in [
+            "",
+            "<html>",
+            "null",
+            "[]",
+            "{}",
+            r#"{"choices":[]}"#,
+            "{\"choices\":[{}",
+        ] {
+            let Plain::Failed(outcome, _) = chat(body) else {
+                panic!("{body} is no answer");
+            };
+            assert_eq!(outcome, Outcome::BadAnswer(Says::Broken), "{body}");
+        }
+        let rate = chat(r#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]"#);
+        assert!(matches!(
+            rate,
+            Plain::Failed(Outcome::BadAnswer(Says::RateLimited), _)
+        ));
+        let failed = r#"{"object":"response","status":"failed","error":{"code":"server_error","message":"x"},"output":[]}"#;
+        let read = Plain::read(Endpoint::Responses, failed.as_bytes());
+        assert!(matches!(
+            read,
+            Plain::Failed(Outcome::BadAnswer(Says::Broken), _)
+        ));
+    }
+
+    #[test]
+    fn a_filtered_answer_is_none_unless_it_said_something() {
+        let empty = r#"{"choices":[{"message":{"role":"assistant","content":""},"finish_reason":"content_filter"}]}"#;
+        assert!(matches!(chat(empty), Plain::Failed(Outcome::Moderated, _)));
+        let partly =
+            r#"{"choices":[{"message":{"content":"some"},"finish_reason":"content_filter"}]}"#;
+        assert!(matches!(chat(partly), Plain::Answer { .. }));
+        let response = r#"{"status":"incomplete","incomplete_details":{"reason":"content_filter"},"output":[]}"#;
+        let read = Plain::read(Endpoint::Responses, response.as_bytes());
+        assert!(matches!(read, Plain::Failed(Outcome::Moderated, _)));
+    }
+}

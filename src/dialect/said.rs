@@ -1,0 +1,98 @@
+//! Whether something is said in an answer's parts. Shared by events and
+//! plain answers.
+
+use std::ops::Range;
+
+use crate::wire::json::{self, Kind};
+
+/// What one choice comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// Text, a tool call, reasoning, a refusal, or a part that we do not know.
+    pub(super) said: bool,
+    /// Its `finish_reason` is set.
+    pub(super) finished: bool,
+    /// Its `finish_reason` is `content_filter`.
+    pub(super) filtered: bool,
+}
+
+/// Reads `choices`: the sum of what its elements come to.
+pub(super) fn choices(array: &[u8]) -> Choice {
+    json::elements(array).fold(Choice::default(), |sum, at| {
+        let one = choice(&array[at]);
+        Choice {
+            said: sum.said || one.said,
+            finished: sum.finished || one.finished,
+            filtered: sum.filtered || one.filtered,
+        }
+    })
+}
+
+fn choice(object: &[u8]) -> Choice {
+    let mut choice = Choice::default();
+    for member in json::members(object) {
+        let value = &object[member.value_at];
+        if member.key.is("delta") || member.key.is("message") {
+            choice.said |= speaks(value);
+        } else if member.key.is("finish_reason") {
+            if let Some(reason) = json::string(value) {
+                choice.finished = true;
+                choice.filtered = reason == "content_filter";
+            }
+        } else if !is_about(member.key) {
+            choice.said |= !is_empty(value);
+        }
+    }
+    choice.said |= choice.finished && !choice.filtered;
+    choice
+}
+
+/// Members of a choice that say something about it and nothing in it.
+fn is_about(key: json::Key<'_>) -> bool {
+    [
+        "index",
+        "logprobs",
+        "native_finish_reason",
+        "stop_reason",
+        "content_filter_results",
+        "content_filter_result",
+        "content_filter_offsets",
+        "token_ids",
+        "prompt_token_ids",
+        "prompt_logprobs",
+        "seed",
+        "error",
+    ]
+    .iter()
+    .any(|name| key.is(name))
+}
+
+/// Whether a `delta` or a `message` says anything beside whose turn it is.
+fn speaks(object: &[u8]) -> bool {
+    if json::kind(object) != Some(Kind::Object) {
+        return !is_empty(object);
+    }
+    json::members(object).any(|member| {
+        !member.key.is("role")
+            && !member.key.is("annotations")
+            && !is_empty(&object[member.value_at])
+    })
+}
+
+/// `null`, `""`, `[]`, `{}`.
+pub(super) fn is_empty(value: &[u8]) -> bool {
+    let value = value.trim_ascii();
+    match json::kind(value) {
+        None | Some(Kind::Null) => true,
+        Some(Kind::String) => value.len() <= 2,
+        Some(Kind::Array | Kind::Object) => value
+            .get(1..value.len().saturating_sub(1))
+            .is_none_or(|inner| inner.trim_ascii().is_empty()),
+        Some(Kind::Bool | Kind::Number) => false,
+    }
+}
+
+/// Whether a member is there and not `null`.
+pub(super) fn is_set(document: &[u8], at: &Range<usize>) -> bool {
+    json::kind(&document[at.clone()]) != Some(Kind::Null)
+}

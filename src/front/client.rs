@@ -1,0 +1,177 @@
+//! The way back to a client, on a pingora session.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use pingora_core::protocols::http::ServerSession;
+use pingora_http::ResponseHeader;
+use serde_json::Value;
+
+use super::connection::Kept;
+use crate::journey::REQUEST_ID;
+use crate::refusal::Refusal;
+use crate::seam::{Client, Committed, Gone, Head};
+
+/// A client whose request has been read. `kept` says afterwards whether its
+/// connection can serve another.
+pub(crate) struct Guest<'a> {
+    session: &'a mut ServerSession,
+    kept: &'a mut Kept,
+}
+
+impl<'a> Guest<'a> {
+    /// `kept` is [`Kept::Close`] until an answer has been given to its end.
+    pub(crate) fn new(session: &'a mut ServerSession, kept: &'a mut Kept) -> Self {
+        *kept = Kept::Close;
+        Self { session, kept }
+    }
+
+    async fn head(&mut self, head: Head, length: Option<usize>) -> Result<(), Gone> {
+        let mut response = ResponseHeader::build_no_case(head.status, Some(head.headers.len() + 4))
+            .map_err(|_| Gone)?;
+        for (name, value) in &head.headers {
+            let appended = response.append_header(name.clone(), value.clone());
+            appended.map_err(|_| Gone)?;
+        }
+        let framed = match length {
+            Some(length) => response.insert_header(header::CONTENT_LENGTH, length),
+            None if self.takes_chunks() => {
+                response.insert_header(header::TRANSFER_ENCODING, "chunked")
+            }
+            None => Ok(()),
+        };
+        framed.map_err(|_| Gone)?;
+        let written = self.session.write_response_header(Box::new(response)).await;
+        written.map_err(|_| Gone)
+    }
+
+    /// HTTP/2 has its own framing, and HTTP/1.0 ends with its connection.
+    fn takes_chunks(&self) -> bool {
+        self.session.req_header().version == Version::HTTP_11
+    }
+}
+
+/// Ends when the client has left.
+async fn gone(session: &mut ServerSession) {
+    loop {
+        // Nothing is expected any more: anything but an error is the client's
+        // next request, which waits its turn.
+        if session.read_body_or_idle(true).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl<'a> Client for Guest<'a> {
+    type Committed = Seated<'a>;
+
+    async fn gone(&mut self) {
+        gone(self.session).await;
+    }
+
+    async fn commit(mut self, head: Head) -> Result<Seated<'a>, Gone> {
+        self.head(head, None).await?;
+        Ok(Seated(self))
+    }
+
+    async fn reply(mut self, head: Head, body: Vec<Bytes>) -> Result<(), Gone> {
+        let length = body.iter().map(Bytes::len).sum();
+        self.head(head, Some(length)).await?;
+        let body = match <[Bytes; 1]>::try_from(body) {
+            Ok([whole]) => whole,
+            Err(pieces) => pieces.concat().into(),
+        };
+        let written = self.session.write_response_body(body, true).await;
+        written.map_err(|_| Gone)?;
+        *self.kept = Kept::Keep;
+        Ok(())
+    }
+}
+
+/// A client whose answer has begun.
+pub(crate) struct Seated<'a>(Guest<'a>);
+
+impl Committed for Seated<'_> {
+    async fn gone(&mut self) {
+        gone(self.0.session).await;
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        let written = self.0.session.write_response_body(bytes, false).await;
+        written.map_err(|_| Gone)
+    }
+
+    async fn end(self) -> Result<(), Gone> {
+        let ended = self.0.session.write_response_body(Bytes::new(), true).await;
+        ended.map_err(|_| Gone)?;
+        *self.0.kept = Kept::Keep;
+        Ok(())
+    }
+
+    async fn break_off(self) {
+        let session = self.0.session;
+        if session.is_http2() {
+            session.shutdown_with_reason(h2::Reason::INTERNAL_ERROR);
+        } else {
+            session.shutdown().await;
+        }
+    }
+}
+
+/// Says no. The connection is closed where the refusal or an unread body
+/// asks for it.
+pub(crate) async fn refuse(
+    session: &mut ServerSession,
+    refusal: &Refusal,
+    id: HeaderValue,
+) -> Kept {
+    let mut headers = HeaderMap::new();
+    headers.insert(REQUEST_ID, id);
+    if *refusal == Refusal::MethodNotAllowed {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+    }
+    answer(
+        session,
+        refusal.status(),
+        headers,
+        refusal.body(),
+        refusal.closes(),
+    )
+    .await
+}
+
+/// Answers with a document of our own.
+pub(crate) async fn answer_json(
+    session: &mut ServerSession,
+    status: StatusCode,
+    id: HeaderValue,
+    body: &Value,
+) -> Kept {
+    let mut headers = HeaderMap::new();
+    headers.insert(REQUEST_ID, id);
+    answer(session, status, headers, body.to_string().into(), false).await
+}
+
+async fn answer(
+    session: &mut ServerSession,
+    status: StatusCode,
+    mut headers: HeaderMap,
+    body: Bytes,
+    closes: bool,
+) -> Kept {
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    // A client that is still sending would have its body taken for its next
+    // request.
+    let closes = closes || (!session.is_http2() && !session.is_body_done());
+    if closes {
+        session.set_keepalive(None);
+    }
+    let mut kept = Kept::Close;
+    let reply = Guest::new(session, &mut kept).reply(Head { status, headers }, vec![body]);
+    let replied = reply.await;
+    if closes && replied.is_ok() {
+        Kept::Linger
+    } else {
+        kept
+    }
+}

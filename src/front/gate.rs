@@ -1,0 +1,170 @@
+//! The proxy port: which path is asked, and the journey behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, StatusCode};
+use pingora_core::protocols::http::ServerSession;
+
+use super::client::{Guest, answer_json, refuse};
+use super::connection::{Door, Kept};
+use super::drain::Drain;
+use super::ids::Ids;
+use super::{intake, models};
+use crate::base::Endpoint;
+use crate::house::{Current, House};
+use crate::journey::{self, Ask, Entry, Receipt};
+use crate::refusal::Refusal;
+use crate::wire::headers;
+
+/// The proxy port.
+pub struct Gate {
+    house: Current,
+    drain: Arc<Drain>,
+    ids: Arc<Ids>,
+}
+
+/// What a path asks for.
+enum Route<'a> {
+    Model(&'a str),
+    Models,
+    Operation(Endpoint),
+}
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Option<Self> {
+        let path = path.strip_prefix("/v1")?;
+        if path == "/models" {
+            return Some(Self::Models);
+        }
+        if let Some(id) = path.strip_prefix("/models/") {
+            return Some(Self::Model(id));
+        }
+        let endpoint = Endpoint::ALL.into_iter().find(|e| e.path() == path)?;
+        Some(Self::Operation(endpoint))
+    }
+}
+
+impl Gate {
+    /// Requests take the house that is current when they come.
+    pub fn new(house: Current, drain: Arc<Drain>, ids: Arc<Ids>) -> Self {
+        Self { house, drain, ids }
+    }
+
+    fn id(&self, session: &ServerSession) -> HeaderValue {
+        headers::request_id(&session.req_header().headers)
+            .and_then(|id| HeaderValue::from_str(id).ok())
+            .unwrap_or_else(|| self.ids.request_id())
+    }
+
+    async fn operation(
+        &self,
+        session: &mut ServerSession,
+        endpoint: Endpoint,
+        id: HeaderValue,
+        house: &House,
+    ) -> Kept {
+        let body = match intake::body(session, &house.config.limits).await {
+            Ok(body) => body,
+            Err(intake::NoBody::Gone) => return Kept::Close,
+            Err(intake::NoBody::Refused(refusal)) => return refuse(session, &refusal, id).await,
+        };
+        let from = &session.req_header().headers;
+        let ask = match Ask::read(endpoint, id.clone(), from, body, &house.config) {
+            Ok(ask) => ask,
+            Err(refusal) => return refuse(session, &refusal, id).await,
+        };
+        let mut kept = Kept::Close;
+        let guest = Guest::new(session, &mut kept);
+        let dice = self.ids.dice();
+        let journey = journey::run(&ask, &house.config, &house.ways, guest, dice);
+        // On the heap: what a journey holds across its awaits is the largest
+        // part of a connection's task, and most connections are idle.
+        let refusal = match Box::pin(journey).await {
+            Ok(receipt) => {
+                log_line(&ask, &receipt);
+                None
+            }
+            Err((_, refusal)) => Some(refusal),
+        };
+        match refusal {
+            None => kept,
+            Some(refusal) => refuse(session, &refusal, id).await,
+        }
+    }
+}
+
+impl Door for Gate {
+    async fn serve(&self, session: &mut ServerSession) -> Kept {
+        let house = self.house.load_full();
+        let id = self.id(session);
+        if self.drain.is_draining() {
+            return refuse(session, &Refusal::Draining, id).await;
+        }
+        let head = session.req_header();
+        let path = head.uri.path().to_owned();
+        let is = |method: &Method| head.method == *method;
+        match Route::of(&path) {
+            None => refuse(session, &Refusal::UnknownPath, id).await,
+            Some(Route::Operation(endpoint)) if is(&Method::POST) => {
+                self.operation(session, endpoint, id, &house).await
+            }
+            Some(Route::Models) if is(&Method::GET) => {
+                let list = models::list(&house.config);
+                answer_json(session, StatusCode::OK, id, &list).await
+            }
+            Some(Route::Model(name)) if is(&Method::GET) => {
+                match models::one(&house.config, name) {
+                    Some(model) => answer_json(session, StatusCode::OK, id, &model).await,
+                    None => {
+                        let refusal = Refusal::UnknownModel(name.to_owned());
+                        refuse(session, &refusal, id).await
+                    }
+                }
+            }
+            Some(_) => refuse(session, &Refusal::MethodNotAllowed, id).await,
+        }
+    }
+
+    fn header_timeout(&self) -> Duration {
+        self.house.load().config.limits.header_timeout
+    }
+
+    fn new_id(&self) -> HeaderValue {
+        self.ids.request_id()
+    }
+
+    fn drain(&self) -> &Arc<Drain> {
+        &self.drain
+    }
+}
+
+/// One line for each request: names, categories, numbers; never a prompt, an
+/// answer or a provider's words.
+fn log_line(ask: &Ask, receipt: &Receipt) {
+    if !log::log_enabled!(log::Level::Info) {
+        return;
+    }
+    let walk = receipt.trail.header();
+    let walk = walk.to_str().unwrap_or_default();
+    let last = receipt
+        .trail
+        .entries()
+        .iter()
+        .rev()
+        .find_map(|entry| match entry {
+            Entry::Tried(tried) => Some(tried.pass.target.provider.name.as_str()),
+            Entry::Skipped(..) => None,
+        });
+    log::info!(
+        "request {} {}: {} [{walk}] status={} provider={} first_ms={} ms={} bytes={}",
+        ask.id.to_str().unwrap_or_default(),
+        ask.endpoint.path(),
+        receipt.end.label(),
+        receipt.status.map_or(0, |status| status.as_u16()),
+        last.unwrap_or_default(),
+        receipt.first.map_or(0, |first| first.as_millis()),
+        receipt.took.as_millis(),
+        receipt.sent,
+    );
+}

@@ -1,0 +1,27 @@
+//! Clients: their connections, their requests, and the way back to them.
+
+mod client;
+mod connection;
+mod drain;
+mod gate;
+mod ids;
+mod intake;
+mod models;
+
+pub(crate) use self::client::answer_json;
+pub use self::connection::{Door, Kept, serve};
+pub use self::drain::{Drain, InFlight};
+pub use self::gate::Gate;
+pub use self::ids::Ids;
+
+use std::future::Future;
+
+/// Starts a connection's or a stream's task. What a drain must wait for are
+/// the requests in it, and those are counted by [`Drain::enter`].
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where clients' tasks begin; requests in them are counted"
+)]
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(task);
+}

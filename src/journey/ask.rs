@@ -1,0 +1,113 @@
+//! What a client asks.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::base::{Endpoint, ModelName};
+use crate::config::{Config, Model};
+use crate::refusal::Refusal;
+use crate::wire::{Peek, headers};
+
+/// `x-request-id`, both ways.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// One request, read as far as Standin needs to.
+#[derive(Debug)]
+pub struct Ask {
+    /// Which operation.
+    pub endpoint: Endpoint,
+    /// `x-request-id`: the client's own, or made.
+    pub id: HeaderValue,
+    /// `model` first, then `models`, or the model's own fallbacks; repeats
+    /// dropped; never empty.
+    pub candidates: Vec<ModelName>,
+    /// The body as it came.
+    pub body: Bytes,
+    /// Where its members stand.
+    pub peek: Peek,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// The client's headers that go upstream, with the request id.
+    pub headers: HeaderMap,
+}
+
+impl Ask {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// The body is not what the endpoint takes, or names too many models, or
+    /// none that is known.
+    pub fn read(
+        endpoint: Endpoint,
+        id: HeaderValue,
+        from: &HeaderMap,
+        body: Bytes,
+        config: &Config,
+    ) -> Result<Self, Refusal> {
+        let peek = Peek::read(&body).map_err(Refusal::BadBody)?;
+        let edited = config.edited_names().iter().map(AsRef::as_ref);
+        if let Some(name) = peek.duplicate_of(&body, edited) {
+            return Err(Refusal::DuplicateMember(name));
+        }
+        let candidates = candidates(endpoint, &peek, &body, config)?;
+        let mut headers = headers::up(from);
+        headers.insert(REQUEST_ID, id.clone());
+        headers
+            .entry(header::CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
+        Ok(Self {
+            endpoint,
+            id,
+            candidates,
+            stream: peek.stream() && endpoint != Endpoint::Embeddings,
+            body,
+            peek,
+            headers,
+        })
+    }
+
+    /// Whether usage is asked for on the client's behalf, and what that adds
+    /// to the stream then kept from it.
+    pub fn adds_usage(&self) -> bool {
+        let reports = match self.endpoint {
+            Endpoint::Chat | Endpoint::Completions => true,
+            Endpoint::Embeddings | Endpoint::Responses => false,
+        };
+        self.stream && reports && !self.peek.asks_usage()
+    }
+}
+
+fn candidates(
+    endpoint: Endpoint,
+    peek: &Peek,
+    body: &[u8],
+    config: &Config,
+) -> Result<Vec<ModelName>, Refusal> {
+    let most = config.limits.max_candidates;
+    let mut list: Vec<ModelName> = Vec::with_capacity(4);
+    for name in peek.names(body) {
+        if list.iter().any(|known| known.as_str() == name) {
+            continue;
+        }
+        if list.len() == most {
+            return Err(Refusal::TooManyCandidates(most));
+        }
+        list.push(ModelName::from(name.as_ref()));
+    }
+    if !peek.brought_models() && endpoint.takes_fallbacks() {
+        let own = list.first().and_then(|first| config.models.get(first));
+        for name in own
+            .into_iter()
+            .flat_map(|model: &std::sync::Arc<Model>| &model.fallbacks)
+        {
+            if !list.contains(name) && list.len() < most {
+                list.push(name.clone());
+            }
+        }
+    }
+    Ok(list)
+}

@@ -1,0 +1,342 @@
+//! One request to one target: to its failure, or to where it may commit.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::ask::Ask;
+use super::plan::Pass;
+use super::stream::{EventStream, Held, Tap};
+use crate::config::Timeouts;
+use crate::dialect::{ErrorSays, Plain, verdict};
+use crate::outcome::{Clock, Outcome, Says};
+use crate::seam::{Broken, Exchange, Head, Out, Outgoing};
+use crate::wire::headers::{self, Media};
+use crate::wire::rewrite::Rewriter;
+use crate::wire::{Splice, json, reset, splice};
+
+/// A plain 200 is held up to this size, so that what is wrong with it falls
+/// over; past it, it is committed and streams.
+const MAX_HELD_PLAIN: usize = 1 << 20;
+
+/// An error's body is read up to this size and this long: what it says stands
+/// at its beginning, and the next candidate waits.
+const MAX_ERROR: usize = 64 << 10;
+const MAX_ERROR_TIME: Duration = Duration::from_millis(500);
+
+/// An attempt that may commit.
+#[derive(Debug)]
+pub(super) enum Answer<X> {
+    /// Too long to be held: what came so far, and how it goes on.
+    Long(Head, Vec<Bytes>, Rewriter, X),
+    /// A whole plain answer.
+    Plain(Head, Vec<Bytes>),
+    /// A stream in which something has been said.
+    Stream(Head, EventStream<X>),
+}
+
+impl<X> Answer<X> {
+    /// The upstream's status and headers.
+    pub(super) fn head(&self) -> &Head {
+        match self {
+            Self::Long(head, ..) | Self::Plain(head, _) | Self::Stream(head, _) => head,
+        }
+    }
+}
+
+/// An attempt that failed before commit.
+#[derive(Debug)]
+pub struct Failure {
+    /// How.
+    pub outcome: Outcome,
+    /// The upstream's head, where one came.
+    pub head: Option<Head>,
+    /// The upstream's error body, or a filtered answer, as it came.
+    pub body: Bytes,
+    /// Whether `body` is all of it.
+    pub is_whole: bool,
+    /// What the error says.
+    pub says: ErrorSays,
+    /// How long the provider asked us to stay away.
+    pub wait: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure of which nothing else is known.
+    pub fn bare(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            head: None,
+            body: Bytes::new(),
+            is_whole: false,
+            says: ErrorSays::default(),
+            wait: None,
+        }
+    }
+
+    /// The error status that came, if one did.
+    pub fn status(&self) -> Option<u16> {
+        let status = self.head.as_ref()?.status.as_u16();
+        (status >= 400).then_some(status)
+    }
+
+    fn with_head(outcome: Outcome, head: Head) -> Self {
+        Self {
+            head: Some(head),
+            ..Self::bare(outcome)
+        }
+    }
+}
+
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        Self::bare(match broken {
+            Broken::Connect => Outcome::Connect,
+            Broken::Reset | Broken::Stale => Outcome::Reset,
+        })
+    }
+}
+
+/// Sends the request to one target and reads as much of the answer as it
+/// takes to know whether it is one.
+///
+/// # Errors
+/// Anything but an answer.
+pub(super) async fn run<O: Out>(
+    ask: &Ask,
+    pass: &Pass,
+    out: &O,
+) -> Result<Answer<O::Exchange>, Failure> {
+    let target = &*pass.target;
+    let adds_usage = ask.adds_usage() && target.provider.stream_usage;
+    let body = splice(
+        &ask.body,
+        &ask.peek,
+        &Splice {
+            model: &target.upstream_model,
+            edits: &target.edits,
+            ask_usage: adds_usage,
+        },
+    );
+    let request = Outgoing {
+        endpoint: ask.endpoint,
+        headers: &ask.headers,
+        body,
+    };
+    let times = Times {
+        timeouts: target.timeouts,
+        stream: ask.stream,
+        is_last: pass.is_last(),
+    };
+    let (mut exchange, deadline) = match sent(out, pass, &request, &times, false).await {
+        Err(Broken::Stale) => sent(out, pass, &request, &times, true).await?,
+        other => other?,
+    };
+    let mut answered = within(deadline, exchange.head()).await?;
+    if matches!(answered, Err(Broken::Stale)) {
+        let (fresh, deadline) = sent(out, pass, &request, &times, true).await?;
+        exchange = fresh;
+        answered = within(deadline, exchange.head()).await?;
+    }
+    let head = answered?;
+    if !head.status.is_success() {
+        return Err(error(head, exchange).await);
+    }
+    if headers::is_coded(&head.headers) {
+        // It was asked not to, and nothing in it can be read.
+        return Err(Failure::with_head(Outcome::BadAnswer(Says::Broken), head));
+    }
+    let mut model = Vec::new();
+    json::write_string(&mut model, pass.candidate.as_str());
+    let model = Bytes::from(model);
+    match (headers::media(&head.headers), ask.stream) {
+        (Media::EventStream | Media::None | Media::Other, true) => {
+            let tap = Tap::new(ask.endpoint, model, adds_usage);
+            let stream = EventStream::new(exchange, tap);
+            held_stream(head, stream, deadline).await
+        }
+        (Media::Json, _) | (Media::EventStream | Media::None | Media::Other, false) => {
+            held_plain(ask, head, model, exchange, times.timeouts.idle).await
+        }
+    }
+}
+
+/// What bounds the parts of an attempt.
+struct Times {
+    timeouts: Timeouts,
+    stream: bool,
+    is_last: bool,
+}
+
+impl Times {
+    /// Until when the first token, or the head, must have come. The last one
+    /// of the plan gets all the time there is: nobody waits behind it.
+    fn deadline(&self) -> Option<Instant> {
+        let longest = if self.stream {
+            self.timeouts.first_token
+        } else {
+            self.timeouts.answer
+        };
+        (!self.is_last).then(|| Instant::now() + longest)
+    }
+}
+
+/// Connects and sends; gives the deadline that starts with the request's end.
+async fn sent<O: Out>(
+    out: &O,
+    pass: &Pass,
+    request: &Outgoing<'_>,
+    times: &Times,
+    fresh: bool,
+) -> Result<(O::Exchange, Option<Instant>), Broken> {
+    let open = out.open(&pass.target, fresh);
+    let mut exchange = timeout(times.timeouts.connect, open)
+        .await
+        .unwrap_or(Err(Broken::Connect))?;
+    exchange.send(request).await?;
+    Ok((exchange, times.deadline()))
+}
+
+/// Waits for something of the target's until its own deadline.
+async fn within<T>(
+    deadline: Option<Instant>,
+    future: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    match deadline {
+        None => Ok(future.await),
+        Some(deadline) => timeout_at(deadline, future)
+            .await
+            .map_err(|_| Failure::bare(Outcome::Timeout(Clock::Target))),
+    }
+}
+
+/// Reads an error's body as far as its bounds go, and what it says.
+async fn error<X: Exchange>(head: Head, mut exchange: X) -> Failure {
+    let mut body = Vec::new();
+    let mut is_whole = false;
+    let drained = timeout(MAX_ERROR_TIME, async {
+        while body.len() < MAX_ERROR {
+            match exchange.read().await {
+                Ok(Some(piece)) => body.extend_from_slice(&piece),
+                Ok(None) => {
+                    is_whole = true;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+    });
+    // Out of time is as good as out of room: what came says what it can.
+    let _ = drained.await;
+    if is_whole {
+        exchange.release().await;
+    }
+    let says = ErrorSays::read(&body);
+    let outcome = verdict(head.status.as_u16(), &says);
+    let may_end = outcome == Outcome::RateLimited || outcome == Outcome::Unavailable;
+    let wait = may_end
+        .then(|| reset::wait(&head.headers, says.retry_delay, wall_clock()))
+        .flatten();
+    Failure {
+        outcome,
+        head: Some(head),
+        body: body.into(),
+        is_whole,
+        says,
+        wait,
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "dates in headers are of the wall clock, read once for each error"
+)]
+fn wall_clock() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
+
+/// Reads a stream until something is said in it.
+async fn held_stream<X: Exchange>(
+    head: Head,
+    mut stream: EventStream<X>,
+    deadline: Option<Instant>,
+) -> Result<Answer<X>, Failure> {
+    let held = match within(deadline, stream.hold()).await {
+        Ok(held) => held,
+        // What was filtered is known to be, though the end did not come.
+        Err(_) if stream.is_filtered() => Held::Filtered,
+        Err(failure) => return Err(failure),
+    };
+    match held {
+        Held::Said => Ok(Answer::Stream(head, stream)),
+        Held::Failed(outcome, says) => Err(Failure {
+            says,
+            ..Failure::with_head(outcome, head)
+        }),
+        Held::Filtered => Err(Failure {
+            body: stream.take(),
+            is_whole: true,
+            ..Failure::with_head(Outcome::Moderated, head)
+        }),
+        Held::Broken(broken) => Err(Failure {
+            head: Some(head),
+            ..broken.into()
+        }),
+    }
+}
+
+/// Reads a plain answer to its end, or to where it is too long to be held.
+async fn held_plain<X: Exchange>(
+    ask: &Ask,
+    head: Head,
+    model: Bytes,
+    mut exchange: X,
+    idle: Duration,
+) -> Result<Answer<X>, Failure> {
+    let mut pieces: Vec<Bytes> = Vec::new();
+    let mut size = 0;
+    loop {
+        match timeout(idle, exchange.read()).await {
+            Err(_) => return Err(Failure::with_head(Outcome::Timeout(Clock::Target), head)),
+            Ok(Err(broken)) => {
+                return Err(Failure {
+                    head: Some(head),
+                    ..broken.into()
+                });
+            }
+            Ok(Ok(Some(piece))) => {
+                size += piece.len();
+                pieces.push(piece);
+            }
+            Ok(Ok(None)) => break,
+        }
+        if size > MAX_HELD_PLAIN {
+            let mut rewriter = Rewriter::new(model);
+            let mut first = Vec::with_capacity(pieces.len() + 2);
+            for piece in &pieces {
+                rewriter.push(piece, |piece| first.push(piece));
+            }
+            return Ok(Answer::Long(head, first, rewriter, exchange));
+        }
+    }
+    exchange.release().await;
+    let body = match <[Bytes; 1]>::try_from(pieces) {
+        Ok([whole]) => whole,
+        Err(pieces) => pieces.concat().into(),
+    };
+    match Plain::read(ask.endpoint, &body) {
+        Plain::Answer { model: None } => Ok(Answer::Plain(head, vec![body])),
+        Plain::Answer { model: Some(at) } => {
+            let parts = vec![body.slice(..at.start), model, body.slice(at.end..)];
+            Ok(Answer::Plain(head, parts))
+        }
+        Plain::Failed(outcome, says) => Err(Failure {
+            body,
+            is_whole: true,
+            says,
+            ..Failure::with_head(outcome, head)
+        }),
+    }
+}

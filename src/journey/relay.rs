@@ -1,0 +1,214 @@
+//! From commit to the end: there is no way back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::ask::{Ask, REQUEST_ID};
+use super::attempt::Answer;
+use super::plan::Pass;
+use super::receipt::End;
+use super::stream::{EventStream, Flow};
+use super::trail::{Trail, printable};
+use crate::base::Endpoint;
+use crate::refusal::Failed;
+use crate::seam::{Client, Committed, Exchange, Gone, Head};
+use crate::wire::headers;
+use crate::wire::rewrite::Rewriter;
+
+/// `x-standin-attempts`
+pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-standin-attempts");
+const MODEL: HeaderName = HeaderName::from_static("x-standin-model");
+const PROVIDER: HeaderName = HeaderName::from_static("x-standin-provider");
+const UPSTREAM_MODEL: HeaderName = HeaderName::from_static("x-standin-upstream-model");
+const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-standin-upstream-request-id");
+
+/// How long the rest of an upstream's stream is awaited after its proper end,
+/// to keep the connection. The client has its answer already.
+const MAX_TAIL_TIME: Duration = Duration::from_millis(500);
+
+/// The upstream's headers as the client gets them, with those that say who
+/// was tried.
+pub(super) fn headers_down(ask: &Ask, trail: &Trail, from: &HeaderMap) -> HeaderMap {
+    let mut to = headers::down(from);
+    if let Some(id) = from.get(REQUEST_ID) {
+        to.insert(UPSTREAM_REQUEST_ID, id.clone());
+    }
+    to.insert(REQUEST_ID, ask.id.clone());
+    to.insert(ATTEMPTS, trail.header());
+    to
+}
+
+fn head_down(ask: &Ask, trail: &Trail, pass: &Pass, from: &Head) -> Head {
+    let mut headers = headers_down(ask, trail, &from.headers);
+    for (name, value) in [
+        (MODEL, pass.candidate.as_str()),
+        (PROVIDER, pass.target.provider.name.as_str()),
+        (UPSTREAM_MODEL, &pass.target.upstream_model),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&printable(value)) {
+            headers.insert(name, value);
+        }
+    }
+    Head {
+        status: from.status,
+        headers,
+    }
+}
+
+/// Gives the answer to the client, to its end. Gives how it ended and how
+/// many bytes of the body went out.
+pub(super) async fn run<X: Exchange, C: Client>(
+    ask: &Ask,
+    trail: &Trail,
+    pass: &Pass,
+    answer: Answer<X>,
+    client: C,
+) -> (End, u64) {
+    let idle = pass.target.timeouts.idle;
+    let mut head = head_down(ask, trail, pass, answer.head());
+    match answer {
+        Answer::Plain(_, body) => {
+            let size = body.iter().map(|piece| piece.len() as u64).sum();
+            match client.reply(head, body).await {
+                Ok(()) => (End::Answered, size),
+                Err(Gone) => (End::ClientGone, 0),
+            }
+        }
+        Answer::Long(_, first, rewriter, exchange) => {
+            let Ok(client) = client.commit(head).await else {
+                return (End::ClientGone, 0);
+            };
+            long(first, rewriter, exchange, client, idle).await
+        }
+        Answer::Stream(_, stream) => {
+            head.headers
+                .entry(header::CONTENT_TYPE)
+                .or_insert(HeaderValue::from_static("text/event-stream"));
+            let Ok(client) = client.commit(head).await else {
+                return (End::ClientGone, 0);
+            };
+            events(ask.endpoint, stream, client, idle).await
+        }
+    }
+}
+
+/// Waits for the upstream, but not longer than the client stays.
+async fn unless_gone<T>(
+    client: &mut impl Committed,
+    upstream: impl Future<Output = T>,
+) -> Result<T, Gone> {
+    tokio::select! {
+        biased;
+        read = upstream => Ok(read),
+        () = client.gone() => Err(Gone),
+    }
+}
+
+async fn events<X: Exchange, C: Committed>(
+    endpoint: Endpoint,
+    mut stream: EventStream<X>,
+    mut client: C,
+    idle: Duration,
+) -> (End, u64) {
+    let mut sent = 0;
+    let mut flow = stream.pass_frames();
+    loop {
+        let ready = stream.take();
+        sent += ready.len() as u64;
+        if !ready.is_empty() && client.write(ready).await.is_err() {
+            return (End::ClientGone, sent);
+        }
+        match flow {
+            Flow::On => {}
+            Flow::Ended => {
+                if client.end().await.is_err() {
+                    return (End::ClientGone, sent);
+                }
+                // Out of time only costs the connection.
+                let _ = timeout(MAX_TAIL_TIME, stream.release()).await;
+                return (End::Answered, sent);
+            }
+            Flow::Error => return (cut(client, None).await, sent),
+            Flow::Cut => {
+                let error = error_event(endpoint, stream.next_sequence());
+                sent += error.len() as u64;
+                return (cut(client, Some(error)).await, sent);
+            }
+        }
+        flow = match unless_gone(&mut client, timeout(idle, stream.flow())).await {
+            Err(Gone) => return (End::ClientGone, sent),
+            Ok(Err(_)) if endpoint == Endpoint::Responses && stream.is_finished() => Flow::Ended,
+            Ok(Err(_)) => Flow::Cut,
+            Ok(Ok(flow)) => flow,
+        };
+    }
+}
+
+/// Ends a stream that broke: with one error event, and without `[DONE]`.
+async fn cut<C: Committed>(mut client: C, error: Option<Bytes>) -> End {
+    if let Some(error) = error
+        && client.write(error).await.is_err()
+    {
+        return End::ClientGone;
+    }
+    match client.end().await {
+        Ok(()) => End::Cut,
+        Err(Gone) => End::ClientGone,
+    }
+}
+
+/// The event that ends a stream that broke, in the endpoint's own form.
+fn error_event(endpoint: Endpoint, sequence: u64) -> Bytes {
+    let mut event = Failed::Cut.error();
+    match endpoint {
+        Endpoint::Chat | Endpoint::Completions | Endpoint::Embeddings => {
+            format!("data: {event}\n\n").into()
+        }
+        Endpoint::Responses => {
+            event["type"] = json!("error");
+            event["code"] = event["error"]["code"].clone();
+            event["message"] = event["error"]["message"].clone();
+            event["param"] = json!(null);
+            event["sequence_number"] = json!(sequence);
+            format!("event: error\ndata: {event}\n\n").into()
+        }
+    }
+}
+
+async fn long<X: Exchange, C: Committed>(
+    first: Vec<Bytes>,
+    mut rewriter: Rewriter,
+    mut exchange: X,
+    mut client: C,
+    idle: Duration,
+) -> (End, u64) {
+    let mut sent = 0;
+    let mut pieces = first;
+    loop {
+        for piece in pieces.drain(..) {
+            sent += piece.len() as u64;
+            if client.write(piece).await.is_err() {
+                return (End::ClientGone, sent);
+            }
+        }
+        let chunk = match unless_gone(&mut client, timeout(idle, exchange.read())).await {
+            Err(Gone) => return (End::ClientGone, sent),
+            Ok(Ok(Ok(Some(chunk)))) => chunk,
+            Ok(Ok(Ok(None))) if rewriter.is_complete() => break,
+            Ok(Ok(Ok(None) | Err(_)) | Err(_)) => {
+                client.break_off().await;
+                return (End::Cut, sent);
+            }
+        };
+        rewriter.push(&chunk, |piece| pieces.push(piece));
+    }
+    if client.end().await.is_err() {
+        return (End::ClientGone, sent);
+    }
+    exchange.release().await;
+    (End::Answered, sent)
+}

@@ -1,0 +1,293 @@
+//! A stream of events on its way: held before commit, tapped all the way.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::base::Endpoint;
+use crate::dialect::{ErrorSays, Event, Worth, in_200};
+use crate::outcome::{Outcome, Says};
+use crate::seam::{Broken, Exchange};
+use crate::wire::sse::{Frame, Framer};
+
+/// Events that say nothing are held up to this many, and all that is held up
+/// to this size: enough for every opening seen, small beside any answer.
+const MAX_HELD_EVENTS: usize = 64;
+const MAX_HELD_BYTES: usize = 256 << 10;
+
+/// Reads events as they pass, sets `model` in them and keeps back what only
+/// asking for usage put there.
+#[derive(Debug)]
+pub(super) struct Tap {
+    endpoint: Endpoint,
+    /// The answering candidate's name, as a JSON string.
+    model: Bytes,
+    hides_usage: bool,
+    /// A finish reason, a terminal event or `[DONE]` has passed.
+    finished: bool,
+    /// `[DONE]` has passed.
+    done: bool,
+    /// The last `sequence_number` of the Responses API.
+    sequence: Option<u64>,
+}
+
+/// What the holding of a stream came to.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// It broke.
+    Broken(Broken),
+    /// It is no answer.
+    Failed(Outcome, ErrorSays),
+    /// It was filtered before anything was said, and has ended.
+    Filtered,
+    /// Something is said.
+    Said,
+}
+
+/// What one more read of a stream brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// It has ended as it should.
+    Ended,
+    /// It has ended, or broken, as it should not.
+    Cut,
+    /// An error event came and is the last thing to be passed on.
+    Error,
+    /// It goes on.
+    On,
+}
+
+impl Tap {
+    /// `model` is the JSON string that `model` becomes.
+    pub(super) fn new(endpoint: Endpoint, model: Bytes, hides_usage: bool) -> Self {
+        Self {
+            endpoint,
+            model,
+            hides_usage,
+            finished: false,
+            done: false,
+            sequence: None,
+        }
+    }
+
+    /// Passes one frame on into `out`, and says what it is worth; nothing for
+    /// frames without data and for what is no event of this API.
+    fn pass(&mut self, frame: &Frame, out: &mut BytesMut) -> Option<Worth> {
+        let Some(data) = frame.data().filter(|data| !data.trim_ascii().is_empty()) else {
+            out.extend_from_slice(&frame.raw);
+            return None;
+        };
+        let Ok(event) = Event::read(self.endpoint, frame.event(), &data) else {
+            out.extend_from_slice(&frame.raw);
+            return None;
+        };
+        self.finished |= event.finishes;
+        self.done |= event.worth == Worth::Done;
+        self.sequence = event.sequence.or(self.sequence);
+        if self.hides_usage && event.is_usage_only {
+            return Some(event.worth);
+        }
+        let model = event.model.map(|at| (at, &*self.model));
+        let usage = event.null_usage.filter(|_| self.hides_usage);
+        let usage = usage.map(|at| (at, &b""[..]));
+        match (model, usage) {
+            (None, None) => out.extend_from_slice(&frame.raw),
+            (Some(one), None) | (None, Some(one)) => frame.write(&[one], out),
+            (Some(model), Some(usage)) => frame.write(&in_order(model, usage), out),
+        }
+        Some(event.worth)
+    }
+}
+
+type Edit<'a> = (Range<usize>, &'a [u8]);
+
+fn in_order<'a>(a: Edit<'a>, b: Edit<'a>) -> [Edit<'a>; 2] {
+    if a.0.start < b.0.start {
+        [a, b]
+    } else {
+        [b, a]
+    }
+}
+
+/// A stream and what of it has not been passed on.
+#[derive(Debug)]
+pub(super) struct EventStream<X> {
+    exchange: X,
+    framer: Framer,
+    tap: Tap,
+    /// Ready to go to the client.
+    ready: BytesMut,
+    filtered: bool,
+}
+
+impl<X: Exchange> EventStream<X> {
+    /// A stream whose head has just come.
+    pub(super) fn new(exchange: X, tap: Tap) -> Self {
+        Self {
+            exchange,
+            framer: Framer::default(),
+            tap,
+            ready: BytesMut::new(),
+            filtered: false,
+        }
+    }
+
+    /// Whether the content policy has ended it.
+    pub(super) fn is_filtered(&self) -> bool {
+        self.filtered
+    }
+
+    /// Whether it has come to its proper end.
+    pub(super) fn is_finished(&self) -> bool {
+        self.tap.finished
+    }
+
+    /// The number that an error event of ours has in the Responses API.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.tap.sequence.map_or(0, |last| last + 1)
+    }
+
+    /// What is ready to go to the client.
+    pub(super) fn take(&mut self) -> Bytes {
+        self.ready.split().freeze()
+    }
+
+    /// Reads until something is said, or until it is clear that nothing will
+    /// be.
+    pub(super) async fn hold(&mut self) -> Held {
+        let mut events = 0;
+        loop {
+            let chunk = match self.exchange.read().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return self.held_to_end(),
+                Err(_) if self.filtered => return Held::Filtered,
+                Err(broken) => return Held::Broken(broken),
+            };
+            self.framer.push(chunk);
+            loop {
+                let frame = match self.framer.next() {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => break,
+                    Err(_) => return broken_answer(),
+                };
+                if let Some(held) = self.hold_frame(&frame, &mut events) {
+                    return held;
+                }
+            }
+            if self.ready.len() > MAX_HELD_BYTES {
+                return Held::Said;
+            }
+        }
+    }
+
+    /// The stream has ended with nothing said.
+    fn held_to_end(&mut self) -> Held {
+        if let Some(last) = self.unfinished() {
+            let held = self.hold_frame(&last, &mut 0);
+            self.ready.extend_from_slice(b"\n\n");
+            if let Some(held) = held {
+                return held;
+            }
+        }
+        if self.filtered {
+            Held::Filtered
+        } else {
+            broken_answer()
+        }
+    }
+
+    fn hold_frame(&mut self, frame: &Frame, events: &mut usize) -> Option<Held> {
+        let has_data = frame
+            .data()
+            .is_some_and(|data| !data.trim_ascii().is_empty());
+        let worth = self.tap.pass(frame, &mut self.ready);
+        match worth {
+            None if has_data => return Some(broken_answer()),
+            None => {}
+            Some(Worth::Said) => {
+                // What the same read brought goes out with it.
+                return Some(Held::Said);
+            }
+            Some(Worth::Error) => {
+                let says = ErrorSays::read(&frame.data().unwrap_or_default());
+                return Some(Held::Failed(in_200(&says), says));
+            }
+            Some(Worth::Done) if self.filtered => return Some(Held::Filtered),
+            Some(Worth::Done) => return Some(broken_answer()),
+            Some(Worth::Filtered) => {
+                self.filtered = true;
+                // The Responses API ends with this event.
+                if self.tap.endpoint == Endpoint::Responses {
+                    return Some(Held::Filtered);
+                }
+            }
+            Some(Worth::Polite) => {}
+        }
+        *events += usize::from(has_data);
+        (*events > MAX_HELD_EVENTS || self.ready.len() > MAX_HELD_BYTES).then_some(Held::Said)
+    }
+
+    /// Passes on what has come and not been looked at, then one more read's
+    /// worth. What is ready is in [`Self::take`].
+    pub(super) async fn flow(&mut self) -> Flow {
+        match self.exchange.read().await {
+            Ok(Some(chunk)) => {
+                self.framer.push(chunk);
+                self.pass_frames()
+            }
+            Ok(None) => {
+                if let Some(last) = self.unfinished() {
+                    self.tap.pass(&last, &mut self.ready);
+                    self.ready.extend_from_slice(b"\n\n");
+                }
+                self.ended()
+            }
+            // What broke before its terminal event may lack its usage, or more.
+            Err(_) if self.tap.endpoint == Endpoint::Responses => self.ended(),
+            Err(_) => Flow::Cut,
+        }
+    }
+
+    /// Passes on every whole frame that has come.
+    pub(super) fn pass_frames(&mut self) -> Flow {
+        loop {
+            match self.framer.next() {
+                Ok(Some(frame)) => match self.tap.pass(&frame, &mut self.ready) {
+                    Some(Worth::Error) => return Flow::Error,
+                    Some(Worth::Done) => return Flow::Ended,
+                    Some(Worth::Filtered | Worth::Polite | Worth::Said) | None => {}
+                },
+                Ok(None) => return Flow::On,
+                Err(_) => return Flow::Cut,
+            }
+        }
+    }
+
+    fn ended(&self) -> Flow {
+        if self.tap.finished {
+            Flow::Ended
+        } else {
+            Flow::Cut
+        }
+    }
+
+    /// An event whose empty line did not come, where it is whole for all
+    /// that: some servers leave the last one out.
+    fn unfinished(&mut self) -> Option<Frame> {
+        let frame = std::mem::take(&mut self.framer).finish()?;
+        let data = frame.data()?;
+        Event::read(self.tap.endpoint, frame.event(), &data).ok()?;
+        Some(frame)
+    }
+
+    /// Lets go of the upstream after the stream's proper end: what little it
+    /// may still send is read, so that its connection can serve again.
+    pub(super) async fn release(mut self) {
+        while let Ok(Some(_)) = self.exchange.read().await {}
+        self.exchange.release().await;
+    }
+}
+
+fn broken_answer() -> Held {
+    Held::Failed(Outcome::BadAnswer(Says::Broken), ErrorSays::default())
+}

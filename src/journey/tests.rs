@@ -1,0 +1,1 @@
+//! Whole journeys on a paused clock.

@@ -1,0 +1,184 @@
+//! What happened to each candidate, in order.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use http::HeaderValue;
+use serde_json::{Value, json};
+
+use super::attempt::Failure;
+use super::plan::{Pass, Skip};
+use crate::base::ModelName;
+use crate::outcome::Outcome;
+
+/// What happened to each candidate, in order.
+#[derive(Debug, Default)]
+pub struct Trail {
+    entries: Vec<Entry>,
+}
+
+/// One candidate's turn at one target, or its being passed over.
+#[derive(Debug)]
+pub enum Entry {
+    /// Passed over without an attempt.
+    Skipped(ModelName, Skip),
+    /// Tried.
+    Tried(Box<Tried>),
+}
+
+/// One attempt.
+#[derive(Debug)]
+pub struct Tried {
+    /// Whose turn, and where.
+    pub pass: Pass,
+    /// How it ended; nothing where it answered.
+    pub outcome: Option<Outcome>,
+    /// The HTTP status that came, where one says something: an error's or the
+    /// answer's.
+    pub status: Option<u16>,
+    /// Until the answer or the failure.
+    pub took: Duration,
+    /// How long the provider asked us to stay away.
+    pub wait: Option<Duration>,
+    /// The provider's own code, where it is a word.
+    pub code: Option<String>,
+    /// The parameter it complained of, likewise.
+    pub param: Option<String>,
+}
+
+impl Trail {
+    /// Notes a candidate that was passed over.
+    pub fn skipped(&mut self, candidate: ModelName, why: Skip) {
+        self.entries.push(Entry::Skipped(candidate, why));
+    }
+
+    /// Notes a failure.
+    pub fn failed(&mut self, pass: Pass, failure: &Failure, took: Duration) {
+        self.entries.push(Entry::Tried(Box::new(Tried {
+            pass,
+            outcome: Some(failure.outcome),
+            status: failure.status(),
+            took,
+            wait: failure.wait,
+            code: failure.says.code.clone(),
+            param: failure.says.param.clone(),
+        })));
+    }
+
+    /// Notes the answer.
+    pub fn answered(&mut self, pass: Pass, status: u16, took: Duration) {
+        self.entries.push(Entry::Tried(Box::new(Tried {
+            pass,
+            outcome: None,
+            status: Some(status),
+            took,
+            wait: None,
+            code: None,
+            param: None,
+        })));
+    }
+
+    /// All entries, in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The attempts among them.
+    pub fn tried(&self) -> impl Iterator<Item = &Tried> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Skipped(..) => None,
+            Entry::Tried(tried) => Some(tried.as_ref()),
+        })
+    }
+
+    /// The value of `x-standin-attempts`.
+    pub fn header(&self) -> HeaderValue {
+        let mut line = String::new();
+        for entry in &self.entries {
+            if !line.is_empty() {
+                line.push_str(", ");
+            }
+            // Writing to a string cannot fail.
+            let _ = match entry {
+                Entry::Skipped(name, why) => {
+                    write!(line, "{}=skipped:{}", printable(name.as_str()), why.label())
+                }
+                Entry::Tried(tried) => {
+                    let name = printable(tried.pass.candidate.as_str());
+                    write!(line, "{name}={}", tried.word())
+                }
+            };
+        }
+        HeaderValue::from_str(&line).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+
+    /// The member `attempts` of a final error.
+    pub fn attempts(&self) -> Value {
+        self.entries.iter().map(Entry::json).collect()
+    }
+}
+
+impl Tried {
+    /// The status where an error status or the answer came, else the
+    /// outcome's name.
+    fn word(&self) -> String {
+        match (self.status, self.outcome) {
+            (Some(status), _) => status.to_string(),
+            (None, Some(outcome)) => outcome.label().to_owned(),
+            (None, None) => "answered".to_owned(),
+        }
+    }
+}
+
+impl Entry {
+    fn json(&self) -> Value {
+        match self {
+            Self::Skipped(model, why) => json!({
+                "model": model.as_str(),
+                "provider": null,
+                "outcome": "skipped",
+                "reason": why.label(),
+            }),
+            Self::Tried(tried) => {
+                let mut entry = json!({
+                    "model": tried.pass.candidate.as_str(),
+                    "provider": tried.pass.target.provider.name.as_str(),
+                    "outcome": tried.outcome.map_or("answered", Outcome::label),
+                    "status": tried.status,
+                    "ms": u64::try_from(tried.took.as_millis()).unwrap_or(u64::MAX),
+                });
+                for (name, value) in [("code", &tried.code), ("param", &tried.param)] {
+                    if let Some(value) = value {
+                        entry[name] = Value::from(value.as_str());
+                    }
+                }
+                entry
+            }
+        }
+    }
+}
+
+/// A name as it can stand in a header: what is not printable ASCII is
+/// percent-encoded.
+pub(super) fn printable(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_graphic() || byte == b' ' {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_printable() {
+        assert_eq!(printable("openai/gpt-4o"), "openai/gpt-4o");
+        assert_eq!(printable("modèle\r\nx: y"), "mod%C3%A8le%0D%0Ax: y");
+    }
+}

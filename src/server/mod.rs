@@ -1,0 +1,142 @@
+//! Builds the house and keeps it running: listeners, reload, drain, signals.
+
+mod background;
+mod listener;
+mod logger;
+mod source;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+pub use self::logger::start_log;
+pub use self::source::Source;
+use crate::admin::{Admin, Reload};
+use crate::config::Config;
+use crate::front::{Drain, Gate, Ids};
+use crate::house::{Current, House};
+use crate::upstream::Pool;
+
+/// Wishes to reload that may wait; one that finds it full waits to be taken.
+const WAITING_RELOADS: usize = 8;
+
+/// A running proxy.
+pub struct Server {
+    source: Source,
+    pool: Pool,
+    house: Current,
+    drain: Arc<Drain>,
+    reloads: mpsc::Receiver<Reload>,
+    /// Where clients come in; with the ports that the system gave.
+    pub listen: Vec<SocketAddr>,
+    /// The admin port.
+    pub admin: SocketAddr,
+}
+
+impl Server {
+    /// Binds all listeners and begins to serve. Must be called on a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// An address that cannot be bound or a credential file that cannot be
+    /// read, in one sentence.
+    pub fn start(source: Source, config: Config) -> Result<Self, String> {
+        let pool = Pool::new();
+        let listeners = config.listen.iter().map(|at| listener::bind(*at));
+        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        let admin_listener = listener::bind(config.admin)?;
+        let listen = listeners.iter().map(|l| l.1).collect();
+        let admin = admin_listener.1;
+        let house = House::build(config, &pool, None)?;
+        let house: Current = Arc::new(ArcSwap::from_pointee(house));
+        let drain = Drain::new();
+        let ids = Arc::new(Ids::new());
+        let (tell, reloads) = mpsc::channel(WAITING_RELOADS);
+        let gate = Gate::new(Arc::clone(&house), Arc::clone(&drain), Arc::clone(&ids));
+        let gate = Arc::new(gate);
+        for (listener, at) in listeners {
+            log::info!("listening on {at}");
+            listener::run(listener, Arc::clone(&gate));
+        }
+        let door = Admin::new(admin, Arc::clone(&house), Arc::clone(&drain), ids, tell);
+        log::info!("admin on {admin}");
+        listener::run(admin_listener.0, Arc::new(door));
+        background::run(Arc::clone(&house));
+        Ok(Self {
+            source,
+            pool,
+            house,
+            drain,
+            reloads,
+            listen,
+            admin,
+        })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then lets streams in flight finish.
+    ///
+    /// # Errors
+    /// The signals cannot be waited for.
+    pub async fn run(mut self) -> Result<(), String> {
+        let signal = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => {
+                    // Said in the log; a signal has no other answer.
+                    let _ = self.reload();
+                }
+                Some(tell) = self.reloads.recv() => {
+                    // Whoever asked may have left.
+                    let _ = tell.send(self.reload());
+                }
+            }
+        }
+        let longest = self.house.load().config.drain;
+        self.drain.begin();
+        log::info!("draining: {} requests in flight", self.drain.in_flight());
+        tokio::select! {
+            drained = timeout(longest, self.drain.empty()) => {
+                if drained.is_err() {
+                    log::warn!("drain: {} requests cut off", self.drain.in_flight());
+                }
+            }
+            _ = terminate.recv() => log::warn!("stopped at the second signal"),
+            _ = interrupt.recv() => log::warn!("stopped at the second signal"),
+        }
+        log::info!("stopped");
+        Ok(())
+    }
+
+    /// Swaps the whole configuration, or nothing of it.
+    fn reload(&self) -> Result<(), String> {
+        let before = self.house.load_full();
+        let built = self
+            .source
+            .load()
+            .and_then(|config| House::build(config, &self.pool, Some(&before)));
+        let house = match built {
+            Ok(house) => house,
+            Err(problems) => {
+                log::error!("configuration not reloaded, the old one stays:\n{problems}");
+                return Err(problems);
+            }
+        };
+        let (old, new) = (&before.config, &house.config);
+        if old.listen != new.listen || old.admin != new.admin || old.threads != new.threads {
+            log::warn!("listen, admin and threads take effect at the next start");
+        }
+        log::set_max_level(new.log.level);
+        self.house.store(Arc::new(house));
+        log::info!("configuration reloaded");
+        Ok(())
+    }
+}

@@ -1,0 +1,285 @@
+//! The way to one provider: its addresses, its credential, what every request
+//! to it carries.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use pingora_core::connectors::http::Connector;
+use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_http::RequestHeader;
+use tokio::time::timeout;
+
+use crate::base::Secret;
+use crate::config::{BaseUrl, Credential, HttpVersion, Provider};
+use crate::dialect::{Kind, api_key_header, path};
+use crate::seam::{Broken, Outgoing};
+
+/// Streams on one HTTP/2 connection; servers allow 100 or more.
+const H2_STREAMS: usize = 100;
+
+type Peers = Vec<Arc<HttpPeer>>;
+type KeyHeader = Option<(HeaderName, HeaderValue)>;
+
+/// The way to one provider.
+pub(super) struct Line {
+    kind: Kind,
+    url: BaseUrl,
+    http: HttpVersion,
+    authority: HeaderValue,
+    api_version: Option<String>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    key: ArcSwap<KeyHeader>,
+    file: Option<KeyFile>,
+    /// Where the provider is; nothing until that is first needed.
+    peers: ArcSwapOption<Peers>,
+    /// Held while the first look-up runs, so that it runs once.
+    first: tokio::sync::Mutex<()>,
+    /// Tells connections apart that must not come from the pool.
+    fresh: AtomicU64,
+}
+
+/// A credential's file and what it looked like when it was last read.
+struct KeyFile {
+    path: PathBuf,
+    seen: Mutex<Look>,
+}
+
+/// What a file looks like from outside: changed when, and how long.
+type Look = Option<(SystemTime, u64)>;
+
+impl Line {
+    pub(super) fn new(provider: &Provider, before: Option<&Self>) -> Result<Self, String> {
+        let url = provider.base_url.clone();
+        let authority = HeaderValue::from_str(&url.authority()).map_err(|_| {
+            format!(
+                "provider {}: its host cannot stand in a header",
+                provider.name
+            )
+        })?;
+        let mut file = None;
+        let key = match &provider.credential {
+            Credential::None => None,
+            Credential::Inline(key) => Some(key.clone()),
+            Credential::File(path) => {
+                let key = read_key(path).map_err(|error| {
+                    format!("provider {}: {}: {error}", provider.name, path.display())
+                })?;
+                file = Some(KeyFile {
+                    path: path.clone(),
+                    seen: Mutex::new(look(path)),
+                });
+                Some(key)
+            }
+        };
+        let key = key.and_then(|key| api_key_header(provider.kind, &key));
+        let same_place = before.filter(|before| before.url == url && before.http == provider.http);
+        let peers = same_place.and_then(|before| before.peers.load_full());
+        Ok(Self {
+            kind: provider.kind,
+            http: provider.http,
+            authority,
+            api_version: provider.api_version.clone(),
+            headers: provider.headers.clone(),
+            key: ArcSwap::from_pointee(key),
+            file,
+            peers: ArcSwapOption::new(peers),
+            first: tokio::sync::Mutex::new(()),
+            fresh: AtomicU64::new(1),
+            url,
+        })
+    }
+
+    /// Gets a connection: the first of the addresses that takes one. Gives
+    /// the session, the peer it belongs to in the pool, and whether it comes
+    /// from there.
+    pub(super) async fn open(
+        &self,
+        connector: &Connector,
+        longest: Duration,
+        fresh: bool,
+    ) -> Result<(HttpSession, Arc<HttpPeer>, bool), Broken> {
+        let peers = self.peers().await?;
+        for (nth, peer) in peers.iter().enumerate() {
+            let peer = if fresh {
+                self.alone(peer)
+            } else {
+                Arc::clone(peer)
+            };
+            // An address that swallows everything leaves time for the others.
+            let left = u32::try_from(peers.len() - nth).unwrap_or(u32::MAX);
+            match timeout(longest / left, connector.get_http_session(&*peer)).await {
+                Ok(Ok((session, reused))) => return Ok((session, peer, reused)),
+                Ok(Err(error)) => log::debug!("connecting to {}: {error}", peer._address),
+                Err(_) => log::debug!("connecting to {}: out of time", peer._address),
+            }
+        }
+        Err(Broken::Connect)
+    }
+
+    /// A peer that no pooled connection belongs to.
+    fn alone(&self, peer: &HttpPeer) -> Arc<HttpPeer> {
+        let mut peer = peer.clone();
+        peer.group_key = self.fresh.fetch_add(1, Ordering::Relaxed);
+        Arc::new(peer)
+    }
+
+    async fn peers(&self) -> Result<Arc<Peers>, Broken> {
+        if let Some(peers) = self.peers.load_full() {
+            return Ok(peers);
+        }
+        let _first = self.first.lock().await;
+        if let Some(peers) = self.peers.load_full() {
+            return Ok(peers);
+        }
+        let addresses = self.look_up().await.ok_or(Broken::Connect)?;
+        let peers = Arc::new(self.peers_at(&addresses));
+        self.peers.store(Some(Arc::clone(&peers)));
+        Ok(peers)
+    }
+
+    async fn look_up(&self) -> Option<Vec<SocketAddr>> {
+        if let Ok(address) = self.url.host.parse::<IpAddr>() {
+            return Some(vec![SocketAddr::new(address, self.url.port)]);
+        }
+        match tokio::net::lookup_host((self.url.host.as_str(), self.url.port)).await {
+            Ok(found) => Some(found.collect::<Vec<_>>()).filter(|all| !all.is_empty()),
+            Err(error) => {
+                log::warn!("looking up {}: {error}", self.url.host);
+                None
+            }
+        }
+    }
+
+    fn peers_at(&self, addresses: &[SocketAddr]) -> Peers {
+        let peer = |address: &SocketAddr| {
+            let mut peer = HttpPeer::new(*address, self.url.tls, self.url.host.clone());
+            let (most, least) = match self.http {
+                HttpVersion::Auto if self.url.tls => (2, 1),
+                HttpVersion::Auto | HttpVersion::Http1 => (1, 1),
+                HttpVersion::Http2 => (2, 2),
+            };
+            peer.options.set_http_version(most, least);
+            peer.options.max_h2_streams = H2_STREAMS;
+            Arc::new(peer)
+        };
+        addresses.iter().map(peer).collect()
+    }
+
+    /// Looks the addresses up again, if they have been needed. A look-up that
+    /// fails leaves the old ones.
+    pub(super) async fn refresh_addresses(&self) {
+        let Some(known) = self.peers.load_full() else {
+            return;
+        };
+        if self.url.host.parse::<IpAddr>().is_ok() {
+            return;
+        }
+        let Some(found) = self.look_up().await else {
+            return;
+        };
+        let is_known = |address: &SocketAddr| {
+            known
+                .iter()
+                .any(|peer| peer._address.as_inet() == Some(address))
+        };
+        if found.len() != known.len() || !found.iter().all(is_known) {
+            log::info!("{} has moved to {found:?}", self.url.host);
+            self.peers.store(Some(Arc::new(self.peers_at(&found))));
+        }
+    }
+
+    /// Reads the credential again, if its file has changed.
+    pub(super) fn refresh_credential(&self) {
+        let Some(file) = &self.file else {
+            return;
+        };
+        let now = look(&file.path);
+        let mut seen = file.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *seen, now) == now {
+            return;
+        }
+        drop(seen);
+        match read_key(&file.path) {
+            Ok(key) => {
+                log::info!("credential file {} read again", file.path.display());
+                self.key.store(Arc::new(api_key_header(self.kind, &key)));
+            }
+            Err(error) => log::warn!(
+                "credential file {}: {error}; the old one stays",
+                file.path.display()
+            ),
+        }
+    }
+
+    /// The request's head for this provider. HTTP/2 wants an absolute URI and
+    /// no `host`.
+    pub(super) fn head(
+        &self,
+        request: &Outgoing<'_>,
+        upstream_model: &str,
+        is_h2: bool,
+    ) -> Option<RequestHeader> {
+        let to = path(
+            self.kind,
+            &self.url.path,
+            request.endpoint,
+            upstream_model,
+            self.api_version.as_deref(),
+        );
+        let mut uri = Uri::builder().path_and_query(PathAndQuery::try_from(to).ok()?);
+        if is_h2 {
+            let scheme = if self.url.tls { "https" } else { "http" };
+            uri = uri.scheme(scheme).authority(self.authority.as_bytes());
+        }
+        let mut head = Request::new(()).into_parts().0;
+        head.method = Method::POST;
+        head.uri = uri.build().ok()?;
+        head.version = if is_h2 {
+            Version::HTTP_2
+        } else {
+            Version::HTTP_11
+        };
+        head.headers
+            .reserve(request.headers.len() + self.headers.len() + 4);
+        if !is_h2 {
+            head.headers.insert(header::HOST, self.authority.clone());
+        }
+        for (name, value) in request.headers {
+            head.headers.append(name.clone(), value.clone());
+        }
+        for (name, value) in &self.headers {
+            head.headers.insert(name.clone(), value.clone());
+        }
+        if let Some((name, value)) = self.key.load().as_ref() {
+            head.headers.insert(name.clone(), value.clone());
+        }
+        let length = HeaderValue::from(request.body.len());
+        head.headers.insert(header::CONTENT_LENGTH, length);
+        Some(RequestHeader::from(head))
+    }
+}
+
+fn look(path: &PathBuf) -> Look {
+    let data = std::fs::metadata(path).ok()?;
+    Some((
+        data.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+        data.len(),
+    ))
+}
+
+/// A key from its file, without the newline that editors put at its end.
+fn read_key(path: &PathBuf) -> std::io::Result<Secret> {
+    let text = std::fs::read_to_string(path)?;
+    let key = text.trim();
+    if key.is_empty() || HeaderValue::from_str(key).is_err() {
+        return Err(std::io::Error::other("no key in it"));
+    }
+    Ok(Secret::from(key))
+}

@@ -1,0 +1,98 @@
+//! The way out: connections to providers over pingora's connectors.
+//!
+//! One connector and so one pool for the whole process; one [`Line`] for each
+//! provider of a configuration.
+
+mod exchange;
+mod line;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pingora_core::connectors::ConnectorOptions;
+use pingora_core::connectors::http::Connector;
+
+use self::exchange::Call;
+use self::line::Line;
+use crate::base::ProviderName;
+use crate::config::{Config, Target};
+use crate::seam::{Broken, Out};
+
+/// Idle connections kept in all. One costs a socket and some 4 KiB; the most
+/// that a burst leaves behind should not outgrow what it took to serve it.
+const MAX_IDLE_CONNECTIONS: usize = 4096;
+
+/// The process's connections to providers. Survives reloads.
+#[derive(Clone)]
+pub struct Pool(Arc<Connector>);
+
+impl Pool {
+    /// An empty pool.
+    pub fn new() -> Self {
+        let options = ConnectorOptions::new(MAX_IDLE_CONNECTIONS);
+        Self(Arc::new(Connector::new(Some(options))))
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The ways to all providers of one configuration.
+pub struct Ways {
+    connector: Arc<Connector>,
+    lines: HashMap<ProviderName, Arc<Line>>,
+}
+
+impl Ways {
+    /// Reads credential files; addresses are looked up when they are first
+    /// needed, those of `before` are kept.
+    ///
+    /// # Errors
+    /// A credential file that cannot be read, in one sentence.
+    pub fn new(config: &Config, pool: &Pool, before: Option<&Self>) -> Result<Self, String> {
+        let mut lines = HashMap::with_capacity(config.providers.len());
+        for provider in &config.providers {
+            let known = before.and_then(|before| before.lines.get(&provider.name));
+            let line = Line::new(provider, known.map(AsRef::as_ref))?;
+            lines.insert(provider.name.clone(), Arc::new(line));
+        }
+        Ok(Self {
+            connector: Arc::clone(&pool.0),
+            lines,
+        })
+    }
+
+    /// Looks addresses up again that have been needed before.
+    pub async fn refresh_addresses(&self) {
+        for line in self.lines.values() {
+            line.refresh_addresses().await;
+        }
+    }
+
+    /// Reads credential files again that have changed.
+    pub fn refresh_credentials(&self) {
+        for line in self.lines.values() {
+            line.refresh_credential();
+        }
+    }
+}
+
+impl Out for Ways {
+    type Exchange = Call;
+
+    async fn open(&self, target: &Target, fresh: bool) -> Result<Call, Broken> {
+        let line = self
+            .lines
+            .get(&target.provider.name)
+            .ok_or(Broken::Connect)?;
+        let call = line.open(&self.connector, target.timeouts.connect, fresh);
+        let (session, peer, reused) = call.await?;
+        let line = Arc::clone(line);
+        let connector = Arc::clone(&self.connector);
+        let model = target.upstream_model.clone();
+        Ok(Call::new(connector, line, model, session, peer, reused))
+    }
+}

@@ -1,0 +1,271 @@
+//! Which headers may cross, in both directions.
+
+use http::{HeaderMap, HeaderName, header};
+
+/// Prefix of Standin's own headers; they never cross from outside.
+const OWN: &str = "x-standin-";
+
+/// Hop-by-hop headers (RFC 9110 section 7.6.1) and those that Standin writes
+/// itself for each hop.
+fn is_of_one_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "content-length"
+    )
+}
+
+/// Whether a client's header stays with Standin: credentials and identity of
+/// the client, what proxies wrote, what belongs to the hop.
+fn stays_up(name: &str) -> bool {
+    is_of_one_hop(name)
+        || matches!(
+            name,
+            "host"
+                | "expect"
+                | "accept-encoding"
+                | "content-encoding"
+                | "http2-settings"
+                | "authorization"
+                | "proxy-authorization"
+                | "x-api-key"
+                | "api-key"
+                | "x-goog-api-key"
+                | "openai-organization"
+                | "openai-project"
+                | "cookie"
+                | "forwarded"
+                | "x-real-ip"
+                | "x-request-id"
+        )
+        || name.starts_with("x-forwarded-")
+        || name.starts_with(OWN)
+}
+
+/// Whether an upstream's header stays with Standin.
+fn stays_down(name: &str) -> bool {
+    is_of_one_hop(name)
+        || matches!(
+            name,
+            "proxy-authenticate"
+                | "set-cookie"
+                | "alt-svc"
+                | "strict-transport-security"
+                | "openai-organization"
+                | "x-request-id"
+        )
+        || name.starts_with(OWN)
+}
+
+/// The client's headers that go upstream with every attempt.
+pub fn up(from: &HeaderMap) -> HeaderMap {
+    crossing(from, stays_up)
+}
+
+/// The upstream's headers that go to the client. Its request id is not among
+/// them: that goes under another name.
+pub fn down(from: &HeaderMap) -> HeaderMap {
+    crossing(from, stays_down)
+}
+
+fn crossing(from: &HeaderMap, stays: fn(&str) -> bool) -> HeaderMap {
+    let nominated = nominated(from);
+    let mut to = HeaderMap::with_capacity(from.len());
+    for (name, value) in from {
+        if !stays(name.as_str()) && !nominated.contains(name) {
+            to.append(name.clone(), value.clone());
+        }
+    }
+    to
+}
+
+/// The headers that `Connection` names as being of this hop only.
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| *name != header::CONTENT_TYPE)
+        .collect()
+}
+
+/// The longest `x-request-id` of a client that is kept.
+const MAX_REQUEST_ID: usize = 128;
+
+/// The client's request id, where it is one that can go into logs and other
+/// systems: up to 128 printable ASCII characters.
+pub fn request_id(headers: &HeaderMap) -> Option<&str> {
+    let id = headers.get("x-request-id")?.as_bytes();
+    let fits = !id.is_empty() && id.len() <= MAX_REQUEST_ID && id.iter().all(u8::is_ascii_graphic);
+    if fits {
+        std::str::from_utf8(id).ok()
+    } else {
+        None
+    }
+}
+
+/// What a content type says of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// `text/event-stream`
+    EventStream,
+    /// `application/json` or a type with the suffix `+json`.
+    Json,
+    /// None at all, or an empty one.
+    None,
+    /// Anything else.
+    Other,
+}
+
+/// Reads `content-type`, parameters and letter case aside.
+pub fn media(headers: &HeaderMap) -> Media {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Media::None;
+    };
+    let value = value.as_bytes();
+    let end = value
+        .iter()
+        .position(|byte| *byte == b';')
+        .unwrap_or(value.len());
+    let essence = value[..end].trim_ascii().to_ascii_lowercase();
+    match essence.as_slice() {
+        b"" => Media::None,
+        b"application/json" => Media::Json,
+        b"text/event-stream" => Media::EventStream,
+        other if other.ends_with(b"+json") => Media::Json,
+        _ => Media::Other,
+    }
+}
+
+/// Whether the body is coded (compressed): `content-encoding` other than
+/// `identity`.
+pub fn is_coded(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|value| {
+            let value = value.as_bytes().trim_ascii();
+            !value.is_empty() && !value.eq_ignore_ascii_case(b"identity")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in lines {
+            let name: HeaderName = name.parse().unwrap();
+            map.append(name, value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn credentials_and_traces_of_the_client_stay() {
+        for name in [
+            "Authorization",
+            "Proxy-Authorization",
+            "X-API-Key",
+            "api-key",
+            "X-Goog-Api-Key",
+            "OpenAI-Organization",
+            "OpenAI-Project",
+            "Cookie",
+            "Forwarded",
+            "X-Forwarded-For",
+            "x-forwarded-whatever",
+            "X-Real-IP",
+            "X-Standin-Fail",
+            "Connection",
+            "Keep-Alive",
+            "Proxy-Connection",
+            "TE",
+            "Trailer",
+            "Transfer-Encoding",
+            "Upgrade",
+            "Host",
+            "Expect",
+            "Accept-Encoding",
+        ] {
+            assert!(up(&map(&[(name, "1")])).is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn all_others_leave() {
+        for name in [
+            "OpenAI-Beta",
+            "Idempotency-Key",
+            "User-Agent",
+            "traceparent",
+            "Content-Type",
+            "x-stainless-lang",
+        ] {
+            assert_eq!(up(&map(&[(name, "1")])).len(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_connection_names_is_of_this_hop() {
+        let from = map(&[
+            ("Connection", "close, X-Hop"),
+            ("X-Hop", "1"),
+            ("X-End", "2"),
+        ]);
+        let to = up(&from);
+        assert_eq!(to.len(), 1);
+        assert!(to.contains_key("x-end"));
+    }
+
+    #[test]
+    fn what_binds_a_browser_to_the_provider_is_not_handed_on() {
+        for name in [
+            "Set-Cookie",
+            "Alt-Svc",
+            "Strict-Transport-Security",
+            "OpenAI-Organization",
+            "X-Standin-Model",
+            "X-Request-Id",
+        ] {
+            assert!(down(&map(&[(name, "1")])).is_empty(), "{name}");
+        }
+        for name in ["OpenAI-Processing-Ms", "Retry-After", "x-should-retry"] {
+            assert_eq!(down(&map(&[(name, "1")])).len(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_a_printable_request_id_is_kept() {
+        assert_eq!(request_id(&map(&[("x-request-id", "a-1")])), Some("a-1"));
+        assert_eq!(request_id(&map(&[("x-request-id", "a b")])), None);
+        assert_eq!(request_id(&map(&[("x-request-id", "")])), None);
+        let long = "a".repeat(129);
+        assert_eq!(request_id(&map(&[("x-request-id", &long)])), None);
+        assert_eq!(request_id(&map(&[])), None);
+    }
+
+    #[test]
+    fn content_types_are_read_whatever_their_case() {
+        for (value, is) in [
+            ("application/json", Media::Json),
+            ("Application/JSON; charset=utf-8", Media::Json),
+            ("application/problem+json", Media::Json),
+            ("text/event-stream;charset=UTF-8", Media::EventStream),
+            ("text/plain", Media::Other),
+            ("", Media::None),
+        ] {
+            assert_eq!(media(&map(&[("content-type", value)])), is, "{value}");
+        }
+        assert_eq!(media(&HeaderMap::new()), Media::None);
+    }
+}

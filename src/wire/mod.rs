@@ -1,0 +1,17 @@
+//! Bytes on the wire: JSON text, server-sent events, headers, reset times.
+//!
+//! Pure functions and small machines over byte slices: no clock, no socket,
+//! no tree of anything.
+
+mod edits;
+pub mod headers;
+pub mod json;
+mod peek;
+pub mod reset;
+pub mod rewrite;
+mod splice;
+pub mod sse;
+
+pub use edits::Edits;
+pub use peek::{Peek, PeekError};
+pub use splice::{Body, Splice, splice};

@@ -1,0 +1,101 @@
+//! What a body costs in memory before it is sent on: nothing to read it, and a
+//! few small pieces to splice it, whatever its size.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use bytes::Bytes;
+use standin::wire::edits::Edits;
+use standin::wire::json;
+use standin::wire::peek::Peek;
+use standin::wire::splice::{Splice, splice};
+
+thread_local! {
+    /// Allocations of this thread and their bytes; tests run beside each
+    /// other.
+    static COUNTED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+struct Counting;
+
+#[expect(
+    unsafe_code,
+    reason = "an allocator's functions are unsafe; these hand everything on to the system's"
+)]
+// SAFETY: every call goes to the system's allocator as it came. Counting uses
+// a thread local without a destructor, which does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let (times, bytes) = COUNTED.get();
+        COUNTED.set((times + 1, bytes + layout.size()));
+        // SAFETY: the caller keeps `alloc`'s contract, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: `at` came from the system's allocator with this layout.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What `work` allocated: how often, and how many bytes.
+fn counted<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
+    let before = COUNTED.get();
+    let done = work();
+    let after = COUNTED.get();
+    (done, after.0 - before.0, after.1 - before.1)
+}
+
+fn body(size: usize) -> Bytes {
+    let text = "A \\\"line\\\" of a caf\u{e9}\\n".repeat(size / 20);
+    Bytes::from(format!(
+        r#"{{"messages":[{{"role":"user","content":"{text}"}}],"seed":1,"models":["a\u0041","b"],"max_tokens":5,"stream":true}}"#
+    ))
+}
+
+#[test]
+fn a_body_is_read_without_allocating() {
+    for size in [200, 20_000, 2_000_000] {
+        let body = body(size);
+        let (peek, times, _) = counted(|| Peek::read(&body));
+        assert!(peek.is_ok());
+        assert_eq!(times, 0);
+        let (_, times, _) = counted(|| json::value(&body));
+        assert_eq!(times, 0);
+        let (broken, times, _) = counted(|| Peek::read(&body[..body.len() - 1]));
+        assert!(broken.is_err());
+        assert_eq!(times, 0);
+    }
+    let nested = "[".repeat(1_000_000);
+    let (_, times, _) = counted(|| json::value(nested.as_bytes()));
+    assert_eq!(times, 0);
+}
+
+#[test]
+fn a_splice_costs_the_same_whatever_the_bodys_size() {
+    let edits = Edits {
+        drop: vec!["seed".into()],
+        rename: vec![("max_tokens".into(), "max_completion_tokens".into())],
+        set: vec![("store".into(), Bytes::from_static(b"false"))],
+    };
+    for edits in [&Edits::default(), &edits] {
+        let mut costs = Vec::new();
+        for size in [200, 20_000, 2_000_000] {
+            let body = body(size);
+            let peek = Peek::read(&body).expect("a valid body");
+            let wish = Splice {
+                model: "gpt-4o",
+                edits,
+                ask_usage: true,
+            };
+            let (made, times, bytes) = counted(|| splice(&body, &peek, &wish));
+            assert!(made.len() + 200 > body.len());
+            assert!(times <= 24 && bytes <= 4_096, "{times} for {bytes} bytes");
+            costs.push((times, bytes));
+        }
+        assert!(costs.iter().all(|cost| *cost == costs[0]), "{costs:?}");
+    }
+}
