@@ -1,5 +1,10 @@
-//! What the fuzz targets call. Not part of the library's interface.
+//! What the fuzz targets call. Not part of the library's interface: each
+//! function takes any bytes and panics only where something is wrong with us.
 
 mod config;
+mod json_splice;
+mod wire;
 
 pub use config::config;
+pub use json_splice::json_splice;
+pub use wire::{answers, reset, rewrite, sse_chunks};

@@ -3,13 +3,13 @@
 //! Pure functions and small machines over byte slices: no clock, no socket,
 //! no tree of anything.
 
-mod edits;
+pub mod edits;
 pub mod headers;
 pub mod json;
-mod peek;
+pub mod peek;
 pub mod reset;
 pub mod rewrite;
-mod splice;
+pub mod splice;
 pub mod sse;
 
 pub use edits::Edits;

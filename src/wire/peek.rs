@@ -130,12 +130,8 @@ impl std::error::Error for PeekError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Syntax(syntax) => Some(syntax),
-            Self::Duplicate(_)
-            | Self::EmptyName(_)
-            | Self::NoModel
-            | Self::NotText(_)
-            | Self::TooLong
-            | Self::WrongType { .. } => None,
+            Self::Duplicate(_) | Self::EmptyName(_) | Self::NoModel => None,
+            Self::NotText(_) | Self::TooLong | Self::WrongType { .. } => None,
         }
     }
 }

@@ -142,7 +142,8 @@ impl Framer {
 }
 
 impl Frame {
-    fn read(raw: Bytes, first: bool) -> Self {
+    /// Reads one frame; a byte order mark may stand before the first.
+    pub(crate) fn read(raw: Bytes, first: bool) -> Self {
         let mut frame = Self {
             data: Lines::None,
             event: None,

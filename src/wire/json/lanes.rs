@@ -5,9 +5,9 @@
 //! compilers turn into whatever vectors the target always has (SSE2, NEON).
 
 use super::Syntax;
-use super::scan;
 #[cfg(target_arch = "x86_64")]
 use super::vector::{Avx2, Avx512};
+use super::{scan, string};
 
 /// One bit for each of 64 bytes, the first byte's lowest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,10 +101,10 @@ pub(super) trait Lanes: Copy {
     /// (backslashes, control characters, not ASCII).
     fn glance(self, bytes: &[u8; 32]) -> (u32, u32);
 
-    /// [`scan::text`] with these lanes, compiled out of line.
+    /// [`string::text`] with these lanes, compiled out of line.
     fn text(self, doc: &[u8], start: usize) -> Result<usize, Syntax>;
 
-    /// [`scan::tail`] with these lanes, compiled out of line.
+    /// [`string::tail`] with these lanes, compiled out of line.
     fn tail(self, doc: &[u8], at: usize) -> Result<usize, Syntax>;
 }
 
@@ -152,7 +152,7 @@ impl Best {
             Self::Avx2(lanes) => lanes.string(doc, start),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(lanes) => lanes.string(doc, start),
-            Self::Portable(lanes) => scan::string(doc, start, lanes),
+            Self::Portable(lanes) => string::string(doc, start, lanes),
         }
     }
 }
@@ -216,6 +216,11 @@ impl Lanes for Portable {
         }
         for (place, word) in words.iter().enumerate() {
             let word = u64::from_le_bytes(*word);
+            // Most words are plain even in a block that is not. That their
+            // tame characters are not told costs a second look at times.
+            if is_special(word) & HIGH == 0 {
+                continue;
+            }
             let backslashes = same(word, b'\\');
             let quotes = same(word, b'"');
             let at = 8 * place;
@@ -258,11 +263,11 @@ impl Lanes for Portable {
 
     #[inline(never)]
     fn text(self, doc: &[u8], start: usize) -> Result<usize, Syntax> {
-        scan::text(doc, start, self)
+        string::text(doc, start, self)
     }
 
     #[inline(never)]
     fn tail(self, doc: &[u8], at: usize) -> Result<usize, Syntax> {
-        scan::tail(doc, at, self)
+        string::tail(doc, at, self)
     }
 }

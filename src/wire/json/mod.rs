@@ -6,14 +6,15 @@
 //! never allocate. What they have found valid can then be walked with
 //! [`members`] and [`elements`].
 //!
-//! The rooms: `scan` is the grammar, `lanes` finds what matters within a
-//! string, `vector` is the same with the processor's vectors, `text` reads and
-//! writes strings.
+//! The rooms: `scan` is the grammar and `string` a string's, `lanes` finds what
+//! matters within 64 bytes of one, `vector` is the same with the processor's
+//! vectors, `text` reads and writes strings.
 
 #[cfg(test)]
 pub(in crate::wire) mod grow;
 mod lanes;
 mod scan;
+mod string;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -1,3 +1,5 @@
+//! The scanner against serde_json, and against itself.
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 

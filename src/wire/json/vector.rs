@@ -21,7 +21,7 @@ use std::arch::x86_64::{
 
 use super::Syntax;
 use super::lanes::{Lanes, Masks, Wide};
-use super::scan;
+use super::{scan, string};
 
 /// Proof that the processor has AVX2 and BMI1.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ macro_rules! lanes {
                 unsafe { $functions::value(doc, start, outer, self) }
             }
 
-            /// [`scan::string`], compiled for this processor.
+            /// [`string::string`], compiled for this processor.
             #[inline(always)]
             pub(super) fn string(self, doc: &[u8], start: usize) -> Result<usize, Syntax> {
                 // SAFETY: `self` proves that the processor can.
@@ -136,19 +136,19 @@ mod avx2 {
 
     #[target_feature(enable = "avx2,bmi1")]
     pub(super) fn string(doc: &[u8], start: usize, lanes: Avx2) -> Result<usize, Syntax> {
-        scan::string(doc, start, lanes)
+        string::string(doc, start, lanes)
     }
 
     #[inline(never)]
     #[target_feature(enable = "avx2,bmi1")]
     pub(super) fn text(doc: &[u8], start: usize, lanes: Avx2) -> Result<usize, Syntax> {
-        scan::text(doc, start, lanes)
+        string::text(doc, start, lanes)
     }
 
     #[inline(never)]
     #[target_feature(enable = "avx2,bmi1")]
     pub(super) fn tail(doc: &[u8], at: usize, lanes: Avx2) -> Result<usize, Syntax> {
-        scan::tail(doc, at, lanes)
+        string::tail(doc, at, lanes)
     }
 
     #[inline]
@@ -284,19 +284,19 @@ mod avx512 {
 
     #[target_feature(enable = "avx512f,avx512bw,avx2,bmi1")]
     pub(super) fn string(doc: &[u8], start: usize, lanes: Avx512) -> Result<usize, Syntax> {
-        scan::string(doc, start, lanes)
+        string::string(doc, start, lanes)
     }
 
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx2,bmi1")]
     pub(super) fn text(doc: &[u8], start: usize, lanes: Avx512) -> Result<usize, Syntax> {
-        scan::text(doc, start, lanes)
+        string::text(doc, start, lanes)
     }
 
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx2,bmi1")]
     pub(super) fn tail(doc: &[u8], at: usize, lanes: Avx512) -> Result<usize, Syntax> {
-        scan::tail(doc, at, lanes)
+        string::tail(doc, at, lanes)
     }
 
     #[inline]

@@ -1,3 +1,5 @@
+//! What a body asks for, and what is wrong with it.
+
 use super::super::json::Fault;
 use super::super::json::grow::Seed;
 use super::*;

@@ -1,3 +1,5 @@
+//! Spliced bodies against a tree that was edited the same way.
+
 use serde_json::Value;
 
 use super::super::json::grow::Seed;

@@ -1,0 +1,142 @@
+//! Fuzz entries for the wire: whatever comes, nothing panics, and what must
+//! hold holds.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::base::Endpoint;
+use crate::dialect::{ErrorSays, Event, Plain, in_200, verdict};
+use crate::wire::rewrite::Rewriter;
+use crate::wire::sse::{Frame, Framer};
+use crate::wire::{headers, json, reset};
+
+/// The first byte says how the rest is cut into chunks.
+fn chunks(data: &[u8]) -> (&[u8], impl Iterator<Item = &[u8]>) {
+    let (size, rest) = data.split_first().map_or((1, data), |(first, rest)| {
+        (usize::from(*first % 32) + 1, rest)
+    });
+    (rest, rest.chunks(size))
+}
+
+fn frames<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Frame> {
+    let mut framer = Framer::default();
+    let mut frames = Vec::new();
+    for chunk in chunks {
+        framer.push(Bytes::copy_from_slice(chunk));
+        while let Ok(Some(frame)) = framer.next() {
+            frames.push(frame);
+        }
+    }
+    frames.extend(framer.finish());
+    frames
+}
+
+/// Any chunking of a stream gives the same events, and no byte is lost.
+pub fn sse_chunks(data: &[u8]) {
+    let (rest, cut) = chunks(data);
+    let cut = frames(cut);
+    let whole = frames(std::iter::once(rest));
+    let says = |frames: &[Frame]| -> Vec<_> {
+        let events = frames.iter().filter(|frame| frame.data().is_some());
+        events
+            .map(|frame| {
+                let name = frame.event().map(<[u8]>::to_vec);
+                (name, frame.data().unwrap_or_default().into_owned())
+            })
+            .collect()
+    };
+    assert_eq!(says(&cut), says(&whole), "the same events");
+    let joined: Vec<u8> = cut.iter().flat_map(|frame| frame.raw.to_vec()).collect();
+    assert_eq!(joined, rest, "every byte");
+    for frame in &whole {
+        let Some(data) = frame.data() else { continue };
+        for endpoint in Endpoint::ALL {
+            let Ok(event) = Event::read(endpoint, frame.event(), &data) else {
+                continue;
+            };
+            let Some(at) = event.model else { continue };
+            let mut out = BytesMut::new();
+            frame.write(&[(at, b"\"m\"")], &mut out);
+            let again = Frame::read(out.freeze(), false);
+            let data = again.data().unwrap_or_default().into_owned();
+            let read = Event::read(endpoint, again.event(), &data);
+            assert!(read.is_ok(), "an edited event is one still");
+        }
+    }
+}
+
+/// Reset times and header rules, over lines of `name: value`.
+pub fn reset(data: &[u8]) {
+    let mut map = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n').take(64) {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let name = parts.next().and_then(|n| HeaderName::from_bytes(n).ok());
+        let value = parts.next().and_then(|v| HeaderValue::from_bytes(v).ok());
+        if let (Some(name), Some(value)) = (name, value) {
+            map.append(name, value);
+        }
+    }
+    for now in [0, 1_767_225_600, 32_503_680_000] {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now);
+        let wait = reset::wait(&map, None, now);
+        assert!(
+            wait.is_none_or(|wait| wait <= reset::LONGEST),
+            "believed up to a day"
+        );
+    }
+    for crossing in [headers::up(&map), headers::down(&map)] {
+        for name in ["connection", "transfer-encoding", "x-standin-model"] {
+            assert!(!crossing.contains_key(name), "{name} crosses nothing");
+        }
+        assert!(crossing.len() <= map.len(), "nothing is made up");
+    }
+    let _ = (
+        headers::media(&map),
+        headers::request_id(&map),
+        headers::is_coded(&map),
+    );
+}
+
+/// What answers say, whatever they are.
+pub fn answers(data: &[u8]) {
+    let says = ErrorSays::read(data);
+    let _ = in_200(&says);
+    for status in [200, 302, 400, 403, 404, 422, 429, 503] {
+        let _ = verdict(status, &says);
+    }
+    for endpoint in Endpoint::ALL {
+        if let Plain::Answer { model: Some(at) } = Plain::read(endpoint, data) {
+            assert!(json::string(&data[at]).is_some(), "`model` is a string");
+        }
+    }
+}
+
+/// A document that is valid stays so, whatever its chunking, and only its
+/// model changes.
+pub fn rewrite(data: &[u8]) {
+    let (rest, cut) = chunks(data);
+    let rewritten = |chunks: &mut dyn Iterator<Item = &[u8]>| {
+        let mut rewriter = Rewriter::new(Bytes::from_static(b"\"m\""));
+        let mut out = Vec::new();
+        for chunk in chunks {
+            rewriter.push(&Bytes::copy_from_slice(chunk), |piece| {
+                out.extend_from_slice(&piece)
+            });
+        }
+        (out, rewriter.is_complete())
+    };
+    let mut cut = cut;
+    let mut whole = std::iter::once(rest);
+    let (by_pieces, is_complete) = rewritten(&mut cut);
+    assert_eq!((by_pieces.clone(), is_complete), rewritten(&mut whole));
+    let mut models = 0;
+    if json::object(rest, |member| models += usize::from(member.key.is("model"))).is_ok() {
+        assert!(is_complete, "a valid object has its end");
+        assert!(json::value(&by_pieces).is_ok(), "and is valid still");
+        if models == 0 {
+            assert_eq!(by_pieces, rest, "nothing else changes");
+        }
+    }
+}
