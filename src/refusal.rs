@@ -26,6 +26,8 @@ pub enum Refusal {
     HeaderTimeout,
     /// HTTP/1.1 without `content-length` and without chunks.
     LengthRequired,
+    /// A model's name is longer than this many bytes.
+    LongName(usize),
     /// The path knows other methods.
     MethodNotAllowed,
     /// The body is larger than `limits.request_body`, in bytes.
@@ -47,6 +49,7 @@ impl Refusal {
             Self::BadBody(_)
             | Self::BadRequest
             | Self::DuplicateMember(_)
+            | Self::LongName(_)
             | Self::TooManyCandidates(_) => StatusCode::BAD_REQUEST,
             Self::BodyTimeout | Self::HeaderTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
@@ -73,6 +76,7 @@ impl Refusal {
             Self::Draining => "draining",
             Self::DuplicateMember(_) => "duplicate_member",
             Self::LengthRequired => "length_required",
+            Self::LongName(_) => "invalid_model",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge(_) => "request_too_large",
             Self::TooManyCandidates(_) => "too_many_candidates",
@@ -87,7 +91,7 @@ impl Refusal {
             Self::BadBody(error) => error.param(),
             Self::DuplicateMember(name) => Some(name),
             Self::TooManyCandidates(_) => Some("models"),
-            Self::UnknownModel(_) => Some("model"),
+            Self::LongName(_) | Self::UnknownModel(_) => Some("model"),
             Self::BadRequest
             | Self::BodyTimeout
             | Self::Draining
@@ -112,6 +116,9 @@ impl Refusal {
             Self::HeaderTimeout => "The request's head did not arrive in time.".into(),
             Self::LengthRequired => {
                 "A body needs `content-length` or `transfer-encoding: chunked`.".into()
+            }
+            Self::LongName(limit) => {
+                format!("A model's name is longer than {limit} bytes.").into()
             }
             Self::MethodNotAllowed => "This path does not take that method.".into(),
             Self::TooLarge(limit) => {
@@ -144,6 +151,7 @@ impl Refusal {
             | Self::TooLarge(_) => true,
             Self::BadBody(_)
             | Self::DuplicateMember(_)
+            | Self::LongName(_)
             | Self::MethodNotAllowed
             | Self::TooManyCandidates(_)
             | Self::UnknownModel(_)

@@ -11,6 +11,10 @@ use crate::wire::{Peek, headers};
 /// `x-request-id`, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The longest model name, in bytes. Names come back in headers, logs and
+/// errors; no provider's comes near this.
+const MAX_NAME: usize = 256;
+
 /// One request, read as far as Standin needs to.
 #[derive(Debug)]
 pub struct Ask {
@@ -92,6 +96,9 @@ fn candidates(
     for name in peek.names(body) {
         if list.iter().any(|known| known.as_str() == name) {
             continue;
+        }
+        if name.len() > MAX_NAME {
+            return Err(Refusal::LongName(MAX_NAME));
         }
         if list.len() == most {
             return Err(Refusal::TooManyCandidates(most));
