@@ -219,6 +219,16 @@ impl Failed {
         }
     }
 
+    /// The error object under a provider's status whose own body cannot be
+    /// handed on.
+    pub fn instead(status: StatusCode) -> Value {
+        let message = format!(
+            "The provider answered {}; its error cannot be handed on: too long, too slow or compressed.",
+            status.as_u16()
+        );
+        error_body(&message, kind(status), None, Self::Unavailable.code())
+    }
+
     /// The error object, with room for `attempts` beside it.
     pub fn error(self) -> Value {
         error_body(self.message(), kind(self.status()), None, self.code())

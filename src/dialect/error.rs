@@ -34,8 +34,10 @@ const NO_MODEL: [&str; 5] = [
 ];
 
 /// Codes by which an error inside a 200 says that it is a rate limit.
-const RATE_LIMIT: [&str; 8] = [
+const RATE_LIMIT: [&str; 10] = [
     "429",
+    "RateLimitError",
+    "requests",
     "rate_limit_exceeded",
     "rate_limit_error",
     "rate_limited",
@@ -102,13 +104,16 @@ impl ErrorSays {
         Self::of(&root)
     }
 
-    fn of(root: &BorrowedValue<'_>) -> Self {
+    fn of<'a, 'b>(root: &'a BorrowedValue<'b>) -> Self {
         let root = match root.get_idx(0) {
             Some(first) if root.is_array() => first,
             _ => root,
         };
-        let error = root.get("error").filter(|error| !error.is_null());
-        let error = error.unwrap_or(root);
+        // `response.failed` of the Responses API has it one level further in.
+        let within = |at: &'a BorrowedValue<'b>| at.get("error").filter(|error| !error.is_null());
+        let error = within(root)
+            .or_else(|| root.get("response").and_then(within))
+            .unwrap_or(root);
         let inner = error.get("innererror").or_else(|| error.get("inner_error"));
         let message = error
             .as_str()
@@ -180,7 +185,12 @@ fn names_no_model(
         return true;
     }
     let about_else = param.is_some_and(|param| param != "model");
-    let coded = code.is_some_and(|code| !code.bytes().all(|b| b.is_ascii_digit()));
+    let coded = code.is_some_and(|code| {
+        // These say no more than the status does.
+        let is_bare = ["not_found", "not_found_error", "NotFound", "NotFoundError"];
+        !code.bytes().all(|b| b.is_ascii_digit())
+            && !is_bare.iter().any(|bare| code.eq_ignore_ascii_case(bare))
+    });
     if about_else || coded {
         return false;
     }
@@ -256,6 +266,7 @@ mod tests {
             r#"{"error":"model \"llama9\" not found, try pulling it first"}"#,
             r#"{"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","param":null,"code":404}"#,
             r#"{"error":{"message":"No endpoints found for a/b.","code":404}}"#,
+            r#"{"error":{"object":"error","type":"invalid_request_error","code":"NOT_FOUND","message":"Model not found, inaccessible, and/or not deployed"}}"#,
         ] {
             assert_eq!(of(404, body), Outcome::NotFound, "{body}");
         }

@@ -29,6 +29,9 @@ pub struct Event {
     /// After it the answer has come to its end: a finish reason, a terminal
     /// `response.*` event, `[DONE]`.
     pub finishes: bool,
+    /// An error in a shape that clients take for one: a top-level object
+    /// `error`, or an error event of the Responses API.
+    pub tells_error: bool,
     /// The value of the top-level `model` (`response.model` on
     /// `/v1/responses`), where it is a string.
     pub model: Option<Range<usize>>,
@@ -55,6 +58,7 @@ impl Event {
             json::value(data)?;
             let inner = json::elements(data).next().unwrap_or_default();
             return Self::read_object(endpoint, name, &data[inner]).map(|inner| Self {
+                tells_error: false,
                 model: None,
                 null_usage: None,
                 ..inner
@@ -76,6 +80,7 @@ impl Event {
         Self {
             worth,
             finishes,
+            tells_error: false,
             model: None,
             null_usage: None,
             is_usage_only: false,
@@ -90,6 +95,7 @@ struct Top {
     choices: Option<Choice>,
     no_choices: bool,
     error: bool,
+    tells_error: bool,
     blocked: bool,
     ping: bool,
     other: bool,
@@ -115,6 +121,7 @@ fn read_choices(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
             }
         } else if member.key.is("error") {
             top.error |= said::is_set(data, &member.value_at);
+            top.tells_error |= json::kind(value) == Some(json::Kind::Object);
         } else if member.key.is("object") {
             top.error |= json::string(value).as_deref() == Some("error");
         } else if member.key.is("type") {
@@ -131,7 +138,7 @@ fn read_choices(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
     })?;
     let named = |what: &[u8]| name == Some(what);
     let choice = top.choices.unwrap_or_default();
-    let worth = if top.error || named(b"error") {
+    let worth = if top.error || choice.failed || named(b"error") {
         Worth::Error
     } else if choice.said {
         Worth::Said
@@ -144,7 +151,8 @@ fn read_choices(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
     };
     Ok(Event {
         worth,
-        finishes: choice.finished,
+        finishes: choice.finished && worth != Worth::Error,
+        tells_error: top.tells_error,
         model: top.model,
         null_usage: top.null_usage.map(|at| with_comma(data, at)),
         is_usage_only: top.no_choices && top.usage.is_some(),
@@ -157,6 +165,7 @@ fn read_choices(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
 struct Response {
     kind: Option<String>,
     error: bool,
+    tells_error: bool,
     empty_delta: bool,
     model: Option<Range<usize>>,
     filtered: bool,
@@ -183,6 +192,7 @@ fn read_response(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
             top.empty_delta = said::is_empty(value);
         } else if member.key.is("error") {
             top.error |= said::is_set(data, &member.value_at);
+            top.tells_error |= json::kind(value) == Some(json::Kind::Object);
         } else if member.key.is("sequence_number") {
             top.sequence = std::str::from_utf8(value).ok().and_then(|n| n.parse().ok());
         }
@@ -211,6 +221,8 @@ fn read_response(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
     Ok(Event {
         worth,
         finishes,
+        tells_error: top.tells_error
+            || matches!(top.kind.as_deref(), Some("error" | "response.failed")),
         model: top.model,
         null_usage: None,
         is_usage_only: false,

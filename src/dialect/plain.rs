@@ -17,8 +17,13 @@ pub enum Plain {
         /// The value of the top-level `model`, where it is a string.
         model: Option<Range<usize>>,
     },
-    /// A 200 that is none, or one that was filtered.
+    /// A 200 that is none.
     Failed(Outcome, ErrorSays),
+    /// An answer that was filtered before it said anything.
+    Filtered {
+        /// As in an answer.
+        model: Option<Range<usize>>,
+    },
 }
 
 /// What stands at the top level.
@@ -58,7 +63,8 @@ impl Plain {
                 top.data = true;
             } else if member.key.is("output") {
                 top.output = true;
-                top.said_output = !said::is_empty(value);
+                top.said_output =
+                    json::elements(value).any(|at| said::speaks_in_output(&value[at]));
             } else if member.key.is("status") {
                 top.failed |= json::string(value).as_deref() == Some("failed");
             } else if member.key.is("incomplete_details") {
@@ -86,8 +92,8 @@ impl Plain {
             Endpoint::Responses => top.output,
         };
         if is_filtered {
-            Self::Failed(Outcome::Moderated, ErrorSays::default())
-        } else if is_answer {
+            Self::Filtered { model: top.model }
+        } else if is_answer && (choice.said || !choice.failed) {
             Self::Answer { model: top.model }
         } else {
             Self::Failed(Outcome::BadAnswer(Says::Broken), ErrorSays::default())
@@ -162,12 +168,35 @@ mod tests {
     #[test]
     fn a_filtered_answer_is_none_unless_it_said_something() {
         let empty = r#"{"choices":[{"message":{"role":"assistant","content":""},"finish_reason":"content_filter"}]}"#;
-        assert!(matches!(chat(empty), Plain::Failed(Outcome::Moderated, _)));
+        assert_eq!(chat(empty), Plain::Filtered { model: None });
         let partly =
             r#"{"choices":[{"message":{"content":"some"},"finish_reason":"content_filter"}]}"#;
         assert!(matches!(chat(partly), Plain::Answer { .. }));
-        let response = r#"{"status":"incomplete","incomplete_details":{"reason":"content_filter"},"output":[]}"#;
-        let read = Plain::read(Endpoint::Responses, response.as_bytes());
-        assert!(matches!(read, Plain::Failed(Outcome::Moderated, _)));
+        for (output, is_filtered) in [
+            ("[]", true),
+            (
+                r#"[{"type":"message","role":"assistant","content":[]}]"#,
+                true,
+            ),
+            (
+                r#"[{"type":"reasoning","summary":[]},{"type":"message","content":[{"type":"output_text","text":"","annotations":[]}]}]"#,
+                true,
+            ),
+            (
+                r#"[{"type":"message","content":[{"type":"output_text","text":"some"}]}]"#,
+                false,
+            ),
+            (r#"[{"type":"function_call","name":"f"}]"#, false),
+        ] {
+            let response = format!(
+                r#"{{"status":"incomplete","incomplete_details":{{"reason":"content_filter"}},"output":{output}}}"#
+            );
+            let read = Plain::read(Endpoint::Responses, response.as_bytes());
+            assert_eq!(
+                read == Plain::Filtered { model: None },
+                is_filtered,
+                "{output}"
+            );
+        }
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Choice {
     pub(super) finished: bool,
     /// Its `finish_reason` is `content_filter`.
     pub(super) filtered: bool,
+    /// It carries an `error` of its own, as OpenRouter's do.
+    pub(super) failed: bool,
 }
 
 /// Reads `choices`: the sum of what its elements come to.
@@ -24,6 +26,7 @@ pub(super) fn choices(array: &[u8]) -> Choice {
             said: sum.said || one.said,
             finished: sum.finished || one.finished,
             filtered: sum.filtered || one.filtered,
+            failed: sum.failed || one.failed,
         }
     })
 }
@@ -39,11 +42,13 @@ fn choice(object: &[u8]) -> Choice {
                 choice.finished = true;
                 choice.filtered = reason == "content_filter";
             }
+        } else if member.key.is("error") {
+            choice.failed = !is_empty(value);
         } else if !is_about(member.key) {
             choice.said |= !is_empty(value);
         }
     }
-    choice.said |= choice.finished && !choice.filtered;
+    choice.said |= choice.finished && !choice.filtered && !choice.failed;
     choice
 }
 
@@ -61,7 +66,6 @@ fn is_about(key: json::Key<'_>) -> bool {
         "prompt_token_ids",
         "prompt_logprobs",
         "seed",
-        "error",
     ]
     .iter()
     .any(|name| key.is(name))
@@ -76,6 +80,32 @@ fn speaks(object: &[u8]) -> bool {
         !member.key.is("role")
             && !member.key.is("annotations")
             && !is_empty(&object[member.value_at])
+    })
+}
+
+/// Whether an item of a response's `output` says anything: a message has a
+/// part with text in it, a thought a word of it; any other item is something.
+pub(super) fn speaks_in_output(item: &[u8]) -> bool {
+    let mut is_shell = false;
+    let mut said = false;
+    for member in json::members(item) {
+        let value = &item[member.value_at];
+        if member.key.is("type") {
+            let kind = json::string(value);
+            is_shell = matches!(kind.as_deref(), Some("message" | "reasoning"));
+        } else if member.key.is("content") || member.key.is("summary") {
+            said |= json::elements(value).any(|at| speaks_in_part(&value[at]));
+        }
+    }
+    said || !is_shell
+}
+
+fn speaks_in_part(part: &[u8]) -> bool {
+    json::members(part).any(|member| {
+        !member.key.is("type")
+            && !member.key.is("annotations")
+            && !member.key.is("logprobs")
+            && !is_empty(&part[member.value_at])
     })
 }
 

@@ -1,6 +1,7 @@
 //! One request to one target: to its failure, or to where it may commit.
 
 use std::future::Future;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -130,17 +131,11 @@ pub(super) async fn run<O: Out>(
         stream: ask.stream,
         is_last: pass.is_last(),
     };
-    let (mut exchange, deadline) = match sent(out, pass, &request, &times, false).await {
-        Err(Broken::Stale) => sent(out, pass, &request, &times, true).await?,
-        other => other?,
-    };
-    let mut answered = within(deadline, exchange.head()).await?;
-    if matches!(answered, Err(Broken::Stale)) {
-        let (fresh, deadline) = sent(out, pass, &request, &times, true).await?;
-        exchange = fresh;
-        answered = within(deadline, exchange.head()).await?;
+    let mut came = answered(out, pass, &request, &times, false).await;
+    if matches!(came, Err(Unanswered::Broken(Broken::Stale))) {
+        came = answered(out, pass, &request, &times, true).await;
     }
-    let head = answered?;
+    let (head, exchange, deadline) = came?;
     if !head.status.is_success() {
         return Err(error(head, exchange).await);
     }
@@ -155,7 +150,7 @@ pub(super) async fn run<O: Out>(
         (Media::EventStream | Media::None | Media::Other, true) => {
             let tap = Tap::new(ask.endpoint, model, adds_usage);
             let stream = EventStream::new(exchange, tap);
-            held_stream(head, stream, deadline).await
+            held_stream(head, stream, deadline, times.timeouts.idle).await
         }
         (Media::Json, _) | (Media::EventStream | Media::None | Media::Other, false) => {
             held_plain(ask, head, model, exchange, times.timeouts.idle).await
@@ -183,32 +178,58 @@ impl Times {
     }
 }
 
-/// Connects and sends; gives the deadline that starts with the request's end.
-async fn sent<O: Out>(
+/// Why no head came.
+enum Unanswered {
+    Broken(Broken),
+    Late,
+}
+
+impl From<Broken> for Unanswered {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+impl From<Unanswered> for Failure {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Broken(broken) => broken.into(),
+            Unanswered::Late => late(),
+        }
+    }
+}
+
+fn late() -> Failure {
+    Failure::bare(Outcome::Timeout(Clock::Target))
+}
+
+/// Connects, sends and waits for the head; gives also the deadline that
+/// started with the request's end.
+async fn answered<O: Out>(
     out: &O,
     pass: &Pass,
     request: &Outgoing<'_>,
     times: &Times,
     fresh: bool,
-) -> Result<(O::Exchange, Option<Instant>), Broken> {
+) -> Result<(Head, O::Exchange, Option<Instant>), Unanswered> {
     let open = out.open(&pass.target, fresh);
     let mut exchange = timeout(times.timeouts.connect, open)
         .await
         .unwrap_or(Err(Broken::Connect))?;
     exchange.send(request).await?;
-    Ok((exchange, times.deadline()))
+    let deadline = times.deadline();
+    let head = within(deadline, exchange.head())
+        .await
+        .ok_or(Unanswered::Late)??;
+    Ok((head, exchange, deadline))
 }
 
-/// Waits for something of the target's until its own deadline.
-async fn within<T>(
-    deadline: Option<Instant>,
-    future: impl Future<Output = T>,
-) -> Result<T, Failure> {
+/// Waits for something of the target's until its own deadline; nothing where
+/// that has passed.
+async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
     match deadline {
-        None => Ok(future.await),
-        Some(deadline) => timeout_at(deadline, future)
-            .await
-            .map_err(|_| Failure::bare(Outcome::Timeout(Clock::Target))),
+        None => Some(future.await),
+        Some(deadline) => timeout_at(deadline, future).await.ok(),
     }
 }
 
@@ -233,19 +254,42 @@ async fn error<X: Exchange>(head: Head, mut exchange: X) -> Failure {
     if is_whole {
         exchange.release().await;
     }
+    // A coded body can be neither read nor added to.
+    is_whole &= !headers::is_coded(&head.headers);
     let says = ErrorSays::read(&body);
     let outcome = verdict(head.status.as_u16(), &says);
-    let may_end = outcome == Outcome::RateLimited || outcome == Outcome::Unavailable;
-    let wait = may_end
-        .then(|| reset::wait(&head.headers, says.retry_delay, wall_clock()))
-        .flatten();
     Failure {
+        wait: wait(outcome, &head, &says),
         outcome,
         head: Some(head),
         body: body.into(),
         is_whole,
         says,
-        wait,
+    }
+}
+
+/// How long the provider asks us to stay away.
+fn wait(outcome: Outcome, head: &Head, says: &ErrorSays) -> Option<Duration> {
+    match outcome {
+        Outcome::BadAnswer(Says::RateLimited) | Outcome::RateLimited => {
+            reset::wait(&head.headers, says.retry_delay, wall_clock())
+        }
+        // Its windows speak of a quota, not of when it works again.
+        Outcome::Unavailable => {
+            reset::retry_after(&head.headers, wall_clock()).or(says.retry_delay)
+        }
+        Outcome::Auth
+        | Outcome::BadAnswer(Says::Broken | Says::Prompt)
+        | Outcome::ClientGone
+        | Outcome::Connect
+        | Outcome::ContextLength
+        | Outcome::Cut
+        | Outcome::Forbidden
+        | Outcome::Moderated
+        | Outcome::NotFound
+        | Outcome::Rejected
+        | Outcome::Reset
+        | Outcome::Timeout(_) => None,
     }
 }
 
@@ -262,16 +306,18 @@ async fn held_stream<X: Exchange>(
     head: Head,
     mut stream: EventStream<X>,
     deadline: Option<Instant>,
+    idle: Duration,
 ) -> Result<Answer<X>, Failure> {
-    let held = match within(deadline, stream.hold()).await {
-        Ok(held) => held,
+    let held = match within(deadline, stream.hold(idle)).await {
+        Some(held) => held,
         // What was filtered is known to be, though the end did not come.
-        Err(_) if stream.is_filtered() => Held::Filtered,
-        Err(failure) => return Err(failure),
+        None if stream.is_filtered() => Held::Filtered,
+        None => return Err(late()),
     };
     match held {
         Held::Said => Ok(Answer::Stream(head, stream)),
         Held::Failed(outcome, says) => Err(Failure {
+            wait: wait(outcome, &head, &says),
             says,
             ..Failure::with_head(outcome, head)
         }),
@@ -329,14 +375,25 @@ async fn held_plain<X: Exchange>(
     match Plain::read(ask.endpoint, &body) {
         Plain::Answer { model: None } => Ok(Answer::Plain(head, vec![body])),
         Plain::Answer { model: Some(at) } => {
-            let parts = vec![body.slice(..at.start), model, body.slice(at.end..)];
-            Ok(Answer::Plain(head, parts))
+            Ok(Answer::Plain(head, named(&body, at, model).into()))
         }
-        Plain::Failed(outcome, says) => Err(Failure {
-            body,
+        Plain::Filtered { model: at } => Err(Failure {
+            body: match at {
+                None => body,
+                Some(at) => named(&body, at, model).concat().into(),
+            },
             is_whole: true,
+            ..Failure::with_head(Outcome::Moderated, head)
+        }),
+        Plain::Failed(outcome, says) => Err(Failure {
+            wait: wait(outcome, &head, &says),
             says,
             ..Failure::with_head(outcome, head)
         }),
     }
+}
+
+/// The answer with the candidate's name where the upstream's stood.
+fn named(body: &Bytes, at: Range<usize>, model: Bytes) -> [Bytes; 3] {
+    [body.slice(..at.start), model, body.slice(at.end..)]
 }

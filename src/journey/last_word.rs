@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde_json::Value;
+use tokio::time::Instant;
 
 use super::ask::Ask;
 use super::attempt::Failure;
-use super::relay::headers_down;
+use super::relay::{headers_down, name_who};
 use super::trail::{Trail, Tried};
 use crate::outcome::{Outcome, Says};
 use crate::refusal::Failed;
@@ -21,7 +21,12 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const WORTH_WAITING: Duration = Duration::from_secs(10);
 
 /// The last failure as the client gets it.
-pub(super) fn last_word(ask: &Ask, trail: &Trail, failure: Failure) -> (Head, Vec<Bytes>) {
+pub(super) fn last_word(
+    ask: &Ask,
+    trail: &Trail,
+    failure: Failure,
+    now: Instant,
+) -> (Head, Vec<Bytes>) {
     let is_upstream_s = hands_on(&failure);
     let empty = HeaderMap::new();
     let from = match &failure.head {
@@ -32,6 +37,10 @@ pub(super) fn last_word(ask: &Ask, trail: &Trail, failure: Failure) -> (Head, Ve
     let (status, body) = match &failure.head {
         Some(head) if is_upstream_s => {
             if failure.outcome == Outcome::Moderated && head.status.is_success() {
+                // An answer after all, so it says whose.
+                if let Some(tried) = trail.tried().last() {
+                    name_who(&mut headers, &tried.pass);
+                }
                 (head.status, failure.body.clone())
             } else {
                 (head.status, upstream_s(&failure, head.status, trail))
@@ -50,13 +59,14 @@ pub(super) fn last_word(ask: &Ask, trail: &Trail, failure: Failure) -> (Head, Ve
         headers.insert(header::CONTENT_TYPE, json);
     }
     headers.remove(header::CONTENT_ENCODING);
-    if let Some(wait) = trail.tried().filter_map(|tried| tried.wait).min() {
+    if let Some(until) = trail.tried().filter_map(|tried| tried.until).min() {
+        let wait = until.saturating_duration_since(now);
         headers.insert(header::RETRY_AFTER, seconds_up(wait));
         // They speak of one target; `retry-after` speaks of all.
         headers.remove("retry-after-ms");
         headers.remove("x-ms-retry-after-ms");
     }
-    if trail.tried().count() >= 2 && !trail.tried().all(is_worth_waiting) {
+    if trail.tried().count() >= 2 && !trail.tried().all(|tried| is_worth_waiting(tried, now)) {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     (Head { status, headers }, vec![body])
@@ -119,11 +129,7 @@ fn upstream_s(failure: &Failure, status: StatusCode, trail: &Trail) -> Bytes {
         };
         return with_attempts(inner, trail).unwrap_or_else(|| failure.body.clone());
     }
-    let mut error = Failed::Unavailable.error();
-    error["error"]["message"] = Value::from(format!(
-        "The provider answered {}; its error was too long or too slow to hand on.",
-        status.as_u16()
-    ));
+    let mut error = Failed::instead(status);
     error["attempts"] = trail.attempts();
     error.to_string().into()
 }
@@ -159,9 +165,15 @@ fn with_attempts(body: &[u8], trail: &Trail) -> Option<Bytes> {
     Some(out.into())
 }
 
-fn is_worth_waiting(tried: &Tried) -> bool {
-    tried.outcome == Some(Outcome::RateLimited)
-        && tried.wait.is_some_and(|wait| wait <= WORTH_WAITING)
+fn is_worth_waiting(tried: &Tried, now: Instant) -> bool {
+    let is_limit = matches!(
+        tried.outcome,
+        Some(Outcome::RateLimited | Outcome::BadAnswer(Says::RateLimited))
+    );
+    is_limit
+        && tried
+            .until
+            .is_some_and(|until| until <= now + WORTH_WAITING)
 }
 
 /// Whole seconds, rounded up: a client that comes back must not be early.

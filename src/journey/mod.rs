@@ -102,11 +102,13 @@ async fn attempt_unless_gone<O: Out, C: Client>(
 ) -> Result<Answer<O::Exchange>, Failure> {
     let attempt = timeout_at(until, attempt::run(ask, pass, out));
     tokio::select! {
+        // A client that has left is seen first: no other attempt is made for it.
         biased;
-        ended = attempt => {
-            ended.unwrap_or_else(|_| Err(Failure::bare(Outcome::Timeout(Clock::Request))))
-        }
         () = client.gone() => Err(Failure::bare(Outcome::ClientGone)),
+        ended = attempt => match ended {
+            Ok(ended) => ended,
+            Err(_) => Err(Failure::bare(Outcome::Timeout(Clock::Request))),
+        },
     }
 }
 
@@ -151,7 +153,7 @@ async fn failed<C: Client>(
     if last.outcome == Outcome::ClientGone {
         return receipt;
     }
-    let (head, body) = last_word(ask, &receipt.trail, last);
+    let (head, body) = last_word(ask, &receipt.trail, last, Instant::now());
     let size = body.iter().map(|piece| piece.len() as u64).sum();
     receipt.status = Some(head.status);
     if client.reply(head, body).await.is_ok() {

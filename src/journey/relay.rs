@@ -42,8 +42,8 @@ pub(super) fn headers_down(ask: &Ask, trail: &Trail, from: &HeaderMap) -> Header
     to
 }
 
-fn head_down(ask: &Ask, trail: &Trail, pass: &Pass, from: &Head) -> Head {
-    let mut headers = headers_down(ask, trail, &from.headers);
+/// Says in headers whose answer it is.
+pub(super) fn name_who(headers: &mut HeaderMap, pass: &Pass) {
     for (name, value) in [
         (MODEL, pass.candidate.as_str()),
         (PROVIDER, pass.target.provider.name.as_str()),
@@ -53,6 +53,11 @@ fn head_down(ask: &Ask, trail: &Trail, pass: &Pass, from: &Head) -> Head {
             headers.insert(name, value);
         }
     }
+}
+
+fn head_down(ask: &Ask, trail: &Trail, pass: &Pass, from: &Head) -> Head {
+    let mut headers = headers_down(ask, trail, &from.headers);
+    name_who(&mut headers, pass);
     Head {
         status: from.status,
         headers,
@@ -70,6 +75,14 @@ pub(super) async fn run<X: Exchange, C: Client>(
 ) -> (End, u64) {
     let idle = pass.target.timeouts.idle;
     let mut head = head_down(ask, trail, pass, answer.head());
+    // A client that is told nothing would not know how to read it.
+    let usual = match &answer {
+        Answer::Long(..) | Answer::Plain(..) => "application/json",
+        Answer::Stream(..) => "text/event-stream",
+    };
+    head.headers
+        .entry(header::CONTENT_TYPE)
+        .or_insert(HeaderValue::from_static(usual));
     match answer {
         Answer::Plain(_, body) => {
             let size = body.iter().map(|piece| piece.len() as u64).sum();
@@ -85,9 +98,6 @@ pub(super) async fn run<X: Exchange, C: Client>(
             long(first, rewriter, exchange, client, idle).await
         }
         Answer::Stream(_, stream) => {
-            head.headers
-                .entry(header::CONTENT_TYPE)
-                .or_insert(HeaderValue::from_static("text/event-stream"));
             let Ok(client) = client.commit(head).await else {
                 return (End::ClientGone, 0);
             };
@@ -139,9 +149,12 @@ async fn events<X: Exchange, C: Committed>(
                 return (cut(client, Some(error)).await, sent);
             }
         }
-        flow = match unless_gone(&mut client, timeout(idle, stream.flow())).await {
+        // The Responses API's last event is its end; only little may follow.
+        let is_over = endpoint == Endpoint::Responses && stream.is_finished();
+        let patience = if is_over { MAX_TAIL_TIME } else { idle };
+        flow = match unless_gone(&mut client, timeout(patience, stream.flow())).await {
             Err(Gone) => return (End::ClientGone, sent),
-            Ok(Err(_)) if endpoint == Endpoint::Responses && stream.is_finished() => Flow::Ended,
+            Ok(Err(_)) if is_over => Flow::Ended,
             Ok(Err(_)) => Flow::Cut,
             Ok(Ok(flow)) => flow,
         };

@@ -1,8 +1,10 @@
 //! A stream of events on its way: held before commit, tapped all the way.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use tokio::time::timeout;
 
 use crate::base::Endpoint;
 use crate::dialect::{ErrorSays, Event, Worth, in_200};
@@ -25,8 +27,8 @@ pub(super) struct Tap {
     hides_usage: bool,
     /// A finish reason, a terminal event or `[DONE]` has passed.
     finished: bool,
-    /// `[DONE]` has passed.
-    done: bool,
+    /// An error event that clients take for one has passed.
+    told: bool,
     /// The last `sequence_number` of the Responses API.
     sequence: Option<u64>,
 }
@@ -65,7 +67,7 @@ impl Tap {
             model,
             hides_usage,
             finished: false,
-            done: false,
+            told: false,
             sequence: None,
         }
     }
@@ -78,14 +80,21 @@ impl Tap {
             return None;
         };
         let Ok(event) = Event::read(self.endpoint, frame.event(), &data) else {
+            if frame.event() == Some(b"error") {
+                return Some(Worth::Error);
+            }
             out.extend_from_slice(&frame.raw);
             return None;
         };
         self.finished |= event.finishes;
-        self.done |= event.worth == Worth::Done;
+        self.told |= event.tells_error;
         self.sequence = event.sequence.or(self.sequence);
-        if self.hides_usage && event.is_usage_only {
-            return Some(event.worth);
+        let is_added = self.hides_usage && event.is_usage_only;
+        match event.worth {
+            // An error that is none to a client is told anew.
+            Worth::Error if !event.tells_error => return Some(Worth::Error),
+            Worth::Polite if is_added => return Some(Worth::Polite),
+            Worth::Done | Worth::Error | Worth::Filtered | Worth::Polite | Worth::Said => {}
         }
         let model = event.model.map(|at| (at, &*self.model));
         let usage = event.null_usage.filter(|_| self.hides_usage);
@@ -153,11 +162,17 @@ impl<X: Exchange> EventStream<X> {
     }
 
     /// Reads until something is said, or until it is clear that nothing will
-    /// be.
-    pub(super) async fn hold(&mut self) -> Held {
+    /// be. Once it is filtered, no silence may last longer than `idle`.
+    pub(super) async fn hold(&mut self, idle: Duration) -> Held {
         let mut events = 0;
         loop {
-            let chunk = match self.exchange.read().await {
+            let read = self.exchange.read();
+            let read = if self.filtered {
+                timeout(idle, read).await.unwrap_or(Err(Broken::Reset))
+            } else {
+                read.await
+            };
+            let chunk = match read {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return self.held_to_end(),
                 Err(_) if self.filtered => return Held::Filtered,
@@ -183,8 +198,9 @@ impl<X: Exchange> EventStream<X> {
     /// The stream has ended with nothing said.
     fn held_to_end(&mut self) -> Held {
         if let Some(last) = self.unfinished() {
+            let before = self.ready.len();
             let held = self.hold_frame(&last, &mut 0);
-            self.ready.extend_from_slice(b"\n\n");
+            self.close_event(before);
             if let Some(held) = held {
                 return held;
             }
@@ -237,8 +253,12 @@ impl<X: Exchange> EventStream<X> {
             }
             Ok(None) => {
                 if let Some(last) = self.unfinished() {
-                    self.tap.pass(&last, &mut self.ready);
-                    self.ready.extend_from_slice(b"\n\n");
+                    let before = self.ready.len();
+                    let worth = self.tap.pass(&last, &mut self.ready);
+                    self.close_event(before);
+                    if worth == Some(Worth::Error) {
+                        return self.failed();
+                    }
                 }
                 self.ended()
             }
@@ -253,13 +273,29 @@ impl<X: Exchange> EventStream<X> {
         loop {
             match self.framer.next() {
                 Ok(Some(frame)) => match self.tap.pass(&frame, &mut self.ready) {
-                    Some(Worth::Error) => return Flow::Error,
+                    Some(Worth::Error) => return self.failed(),
                     Some(Worth::Done) => return Flow::Ended,
                     Some(Worth::Filtered | Worth::Polite | Worth::Said) | None => {}
                 },
                 Ok(None) => return Flow::On,
                 Err(_) => return Flow::Cut,
             }
+        }
+    }
+
+    /// Ends the event that its sender did not, where it was passed on.
+    fn close_event(&mut self, before: usize) {
+        if self.ready.len() > before {
+            self.ready.extend_from_slice(b"\n\n");
+        }
+    }
+
+    /// An error event has come.
+    fn failed(&self) -> Flow {
+        if self.tap.told {
+            Flow::Error
+        } else {
+            Flow::Cut
         }
     }
 

@@ -1,1 +1,15 @@
-//! Whole journeys on a paused clock.
+//! Whole journeys on a paused clock: no socket, scripted providers, a client
+//! that notes what it is given.
+
+mod fakes;
+mod journey;
+mod play;
+
+mod after_commit;
+mod leaving;
+mod opening;
+mod order;
+mod outcomes;
+mod plain;
+mod time;
+mod words;

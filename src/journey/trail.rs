@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::attempt::Failure;
 use super::plan::{Pass, Skip};
@@ -38,8 +39,8 @@ pub struct Tried {
     pub status: Option<u16>,
     /// Until the answer or the failure.
     pub took: Duration,
-    /// How long the provider asked us to stay away.
-    pub wait: Option<Duration>,
+    /// Until when the provider asked us to stay away.
+    pub until: Option<Instant>,
     /// The provider's own code, where it is a word.
     pub code: Option<String>,
     /// The parameter it complained of, likewise.
@@ -59,7 +60,7 @@ impl Trail {
             outcome: Some(failure.outcome),
             status: failure.status(),
             took,
-            wait: failure.wait,
+            until: failure.wait.map(|wait| Instant::now() + wait),
             code: failure.says.code.clone(),
             param: failure.says.param.clone(),
         })));
@@ -72,7 +73,7 @@ impl Trail {
             outcome: None,
             status: Some(status),
             took,
-            wait: None,
+            until: None,
             code: None,
             param: None,
         })));

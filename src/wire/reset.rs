@@ -27,7 +27,8 @@ pub fn wait(headers: &HeaderMap, in_body: Option<Duration>, now: SystemTime) -> 
         .map(|wait| wait.min(LONGEST))
 }
 
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// What `retry-after` alone says, in any of its spellings.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let milliseconds = ["retry-after-ms", "x-ms-retry-after-ms"]
         .into_iter()
         .filter_map(|name| number(headers.get(name)?))

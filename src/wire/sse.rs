@@ -75,6 +75,12 @@ impl Framer {
         if chunk.is_empty() {
             return Ok(None);
         }
+        if self.after_cr && self.held.is_empty() && chunk[0] == b'\n' {
+            // The frame before went out with its CR: this is the LF to it.
+            self.after_cr = false;
+            self.chunk = chunk.slice(1..);
+            return Ok(Some(self.frame(chunk.slice(..1))));
+        }
         let Some(end) = self.end_of_frame(&chunk) else {
             self.held.extend_from_slice(&chunk);
             return if self.held.len() > MAX_EVENT {
@@ -114,7 +120,7 @@ impl Framer {
     ///
     /// A CR ends the frame at once, though an LF may follow that belongs to
     /// it: an event is never held for a byte that may not come. Such an LF
-    /// then opens the next frame, where it means nothing.
+    /// is then a frame of its own, which says nothing.
     fn end_of_frame(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = usize::from(self.after_cr && bytes.first() == Some(&b'\n'));
         self.after_cr = false;
@@ -336,9 +342,10 @@ mod tests {
         framer.push(Bytes::from_static(b"data: 1\r\r"));
         assert!(framer.next().unwrap().is_some());
         framer.push(Bytes::from_static(b"\ndata: 2\r\n\r\n"));
+        assert_eq!(framer.next().unwrap().unwrap().raw.as_ref(), b"\n");
         let next = framer.next().unwrap().unwrap();
         assert_eq!(next.data().unwrap().as_ref(), b"2");
-        assert_eq!(next.raw.as_ref(), b"\ndata: 2\r\n\r\n");
+        assert_eq!(next.raw.as_ref(), b"data: 2\r\n\r\n");
     }
 
     #[test]

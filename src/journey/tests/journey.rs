@@ -1,0 +1,204 @@
+//! One journey: configuration, request, what came of it.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+
+use super::fakes::{Ended, Given, Guest, Tried, World};
+use super::play::Play;
+use crate::base::Endpoint;
+use crate::config::{self, Config, Surroundings};
+use crate::journey::{Ask, Receipt, run};
+
+/// Nothing around.
+struct Bare;
+
+impl Surroundings for Bare {
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+/// Providers `a`, `b`, `c`, and more.
+pub(super) fn config(more: &str) -> Config {
+    let mut yaml = "providers:\n".to_owned();
+    for name in ["a", "b", "c"] {
+        yaml += &format!("  {name}: {{ base_url: \"http://{name}.test/v1\" }}\n");
+    }
+    match config::load("t.yaml", (yaml + more).as_bytes(), &Bare) {
+        Ok(config) => config,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+/// A request on its way to be made.
+pub(super) struct Trip {
+    more: String,
+    endpoint: Endpoint,
+    body: Value,
+    leaves: Option<Duration>,
+    pace: Duration,
+    dice: u64,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub(super) struct Came {
+    pub given: Given,
+    pub tried: Vec<Tried>,
+    pub receipt: Receipt,
+    /// From beginning to end.
+    pub took: Duration,
+}
+
+impl Trip {
+    /// A plain chat request for these models.
+    pub(super) fn plain(models: &[&str]) -> Self {
+        let body = json!({"models": models, "messages": []});
+        Self {
+            more: String::new(),
+            endpoint: Endpoint::Chat,
+            body,
+            leaves: None,
+            pace: Duration::ZERO,
+            dice: 0,
+        }
+    }
+
+    /// The same, streamed.
+    pub(super) fn stream(models: &[&str]) -> Self {
+        Self::plain(models).with("stream", json!(true))
+    }
+
+    pub(super) fn with(mut self, name: &str, value: Value) -> Self {
+        self.body[name] = value;
+        self
+    }
+
+    pub(super) fn body(mut self, body: Value) -> Self {
+        self.body = body;
+        self
+    }
+
+    pub(super) fn at(mut self, endpoint: Endpoint) -> Self {
+        self.endpoint = endpoint;
+        self
+    }
+
+    /// More in the configuration.
+    pub(super) fn config(mut self, more: &str) -> Self {
+        self.more = more.to_owned();
+        self
+    }
+
+    pub(super) fn leaves(mut self, after: Duration) -> Self {
+        self.leaves = Some(after);
+        self
+    }
+
+    pub(super) fn slowly(mut self, pace: Duration) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    pub(super) fn dice(mut self, dice: u64) -> Self {
+        self.dice = dice;
+        self
+    }
+
+    /// Makes it. Each target, `provider/upstream_model`, plays its plays in
+    /// turn.
+    pub(super) async fn run(self, plays: &[(&str, &[Play])]) -> Came {
+        let config = config(&self.more);
+        let world = World::new(plays);
+        let (guest, given) = Guest::new(self.leaves, self.pace);
+        let started = tokio::time::Instant::now();
+        let ask = Ask::read(
+            self.endpoint,
+            HeaderValue::from_static("id-1"),
+            &HeaderMap::new(),
+            self.body.to_string().into(),
+            &config,
+        )
+        .unwrap();
+        let receipt = match run(&ask, &config, &world, guest, self.dice).await {
+            Ok(receipt) => receipt,
+            Err((_, refusal)) => panic!("refused: {refusal:?}"),
+        };
+        let given = given.lock().unwrap().clone();
+        Came {
+            given,
+            tried: world.tried(),
+            receipt,
+            took: started.elapsed(),
+        }
+    }
+}
+
+impl Came {
+    pub(super) fn status(&self) -> u16 {
+        self.given.head.as_ref().expect("an answer").status.as_u16()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let head = self.given.head.as_ref().expect("an answer");
+        head.headers.get(name)?.to_str().ok()
+    }
+
+    pub(super) fn walk(&self) -> &str {
+        self.header("x-standin-attempts").unwrap_or("")
+    }
+
+    pub(super) fn text(&self) -> String {
+        let writes: Vec<_> = self
+            .given
+            .writes
+            .iter()
+            .map(|(_, piece)| &**piece)
+            .collect();
+        String::from_utf8(writes.concat()).unwrap()
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let text = self.text();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
+    }
+
+    /// The `data` of each event.
+    pub(super) fn events(&self) -> Vec<String> {
+        self.text()
+            .split_terminator("\n\n")
+            .filter_map(|event| Some(event.split_once("data: ")?.1.to_owned()))
+            .collect()
+    }
+
+    pub(super) fn code(&self) -> String {
+        self.json()["error"]["code"]
+            .as_str()
+            .unwrap_or("")
+            .to_owned()
+    }
+
+    pub(super) fn targets(&self) -> Vec<&str> {
+        self.tried.iter().map(|tried| &*tried.target).collect()
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.given.ended == Ended::Cleanly
+    }
+}
+
+pub(super) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(super) fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
