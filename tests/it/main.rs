@@ -2,7 +2,18 @@
 //! contract. Ports are the system's, providers are scripted, and every wait
 //! is for an event.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail their test"
+)]
+
 mod house;
 mod talk;
 
+mod last_word;
+mod names;
+mod outcomes;
+mod plain;
 mod smoke;
+mod streams;
