@@ -1,2 +1,144 @@
-//! Load generator.
-fn main() {}
+//! Drives the real `standin` binary against scripted providers, and requires
+//! that every single answer is right.
+//!
+//! `chaos` is the test; `mock` runs the providers (and, where asked for, the
+//! proxy before them) as a process of its own, for `chaos`, for the SDK tests
+//! and for people.
+
+mod ask;
+mod chaos;
+mod figures;
+mod line;
+mod modes;
+mod proxy;
+mod scene;
+mod stage;
+mod tally;
+mod verdict;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Load tests of Standin, on loopback only.
+#[derive(Debug, Parser)]
+#[command(name = "load-tests", arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sends requests while two of three candidates fail in every way there
+    /// is; fails if a single answer is not the third one's, whole and right
+    Chaos {
+        /// How many requests
+        #[arg(long, default_value_t = 100_000)]
+        requests: u64,
+        /// How many clients at the same time, each on one connection
+        #[arg(long, default_value_t = 64)]
+        connections: usize,
+        /// What the dice start from: the same seed fails the same way
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Give up after so many seconds
+        #[arg(long, default_value_t = 900)]
+        deadline: u64,
+        /// Print one JSON object instead of the table
+        #[arg(long)]
+        json: bool,
+        /// The binary to test; else it is built, in the profile of this one
+        #[arg(long, value_name = "PATH")]
+        standin: Option<PathBuf>,
+    },
+    /// Runs scripted providers until standard input ends; prints where they
+    /// are as one line of JSON, then answers commands (see load-tests/README.md)
+    Mock {
+        /// What they do: `chaos` or `sdk`
+        #[arg(long)]
+        script: String,
+        /// The first one's port, the others' follow; 0: any
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+        /// What the dice start from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Also runs this `standin` binary before them
+        #[arg(long, value_name = "PATH")]
+        standin: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(Arguments::parse().command)),
+        Err(error) => Err(format!("runtime: {error}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            say(&why);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs until the work is done or somebody wants it to end. Processes that
+/// were started end when this one's handles are dropped, whatever the reason.
+async fn run(command: Command) -> Result<(), String> {
+    let work = async {
+        match command {
+            Command::Chaos {
+                requests,
+                connections,
+                seed,
+                deadline,
+                json,
+                standin,
+            } => {
+                let options = chaos::Options {
+                    requests,
+                    connections,
+                    seed,
+                    deadline: Duration::from_secs(deadline),
+                    json,
+                };
+                chaos::run(&options, proxy::binary(standin).await?).await
+            }
+            Command::Mock {
+                script,
+                port,
+                seed,
+                standin,
+            } => stage::run(&script, port, seed, standin).await,
+        }
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| format!("signals: {e}"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| format!("signals: {e}"))?;
+    tokio::select! {
+        done = work => done,
+        _ = terminate.recv() => Err("terminated".to_owned()),
+        _ = interrupt.recv() => Err("interrupted".to_owned()),
+    }
+}
+
+/// Tells whoever started this.
+fn say(text: &str) {
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// One line on standard output.
+fn print(text: &str) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    let written = writeln!(out, "{text}").and_then(|()| out.flush());
+    written.map_err(|error| format!("standard output: {error}"))
+}

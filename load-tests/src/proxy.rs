@@ -1,0 +1,136 @@
+//! The `standin` process under test: its binary, its start, its addresses.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+use crate::say;
+
+/// A running `standin serve`, killed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    /// Where clients come in.
+    pub(crate) listen: SocketAddr,
+    /// The admin port.
+    pub(crate) admin: SocketAddr,
+    /// Its process id.
+    pub(crate) pid: u32,
+}
+
+impl Proxy {
+    /// Starts it with this configuration and waits until it listens.
+    pub(crate) async fn start(binary: &Path, yaml: &str) -> Result<Self, String> {
+        let failed = |what: &str| format!("{}: {what}", binary.display());
+        let mut child = Command::new(binary)
+            // A pipe is a file too, and leaves nothing behind.
+            .args(["serve", "-c", "/dev/stdin"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| failed(&error.to_string()))?;
+        let mut stdin = child.stdin.take().ok_or_else(|| failed("no stdin"))?;
+        let written = stdin.write_all(yaml.as_bytes()).await;
+        written.map_err(|error| failed(&error.to_string()))?;
+        drop(stdin);
+        let stderr = child.stderr.take().ok_or_else(|| failed("no stderr"))?;
+        let mut log = BufReader::new(stderr).lines();
+        let listen = address(&mut log, "listening on ").await?;
+        let admin = address(&mut log, "admin on ").await?;
+        let pid = child.id().ok_or_else(|| failed("it has ended"))?;
+        Ok(Self {
+            child,
+            log,
+            listen,
+            admin,
+            pid,
+        })
+    }
+
+    /// Reads its log, so that it never waits for a reader, and hands warnings
+    /// on; returns when it has ended, which it should not.
+    pub(crate) async fn ended(&mut self) -> String {
+        while let Ok(Some(line)) = self.log.next_line().await {
+            if line.contains(" WARN ") || line.contains(" ERROR ") {
+                say(&format!("standin: {line}"));
+            }
+        }
+        match self.child.wait().await {
+            Ok(status) => format!("standin ended: {status}"),
+            Err(error) => format!("standin cannot be waited for: {error}"),
+        }
+    }
+}
+
+async fn address(
+    log: &mut Lines<BufReader<ChildStderr>>,
+    before: &str,
+) -> Result<SocketAddr, String> {
+    let mut read = Vec::new();
+    while let Ok(Some(line)) = log.next_line().await {
+        if let Some((_, at)) = line.split_once(before)
+            && let Ok(at) = at.trim().parse()
+        {
+            return Ok(at);
+        }
+        read.push(line);
+    }
+    Err(format!("standin did not start:\n{}", read.join("\n")))
+}
+
+/// The binary to test: the one that was named, else the one beside this
+/// program, built first. Cargo builds only what a program depends on, so one
+/// that lies there may be missing, or older than the source.
+pub(crate) async fn binary(named: Option<PathBuf>) -> Result<PathBuf, String> {
+    if let Some(path) = named {
+        return Ok(path);
+    }
+    let own = std::env::current_exe().map_err(|error| format!("own executable: {error}"))?;
+    let folder = own.parent().ok_or("own executable has no folder")?;
+    let path = folder.join("standin");
+    let built = build(folder).await;
+    match built {
+        Ok(()) => Ok(path),
+        Err(why) if path.exists() => {
+            say(&format!("{why}; testing {} as it is", path.display()));
+            Ok(path)
+        }
+        Err(why) => Err(format!(
+            "there is no {} and it cannot be built: {why}",
+            path.display()
+        )),
+    }
+}
+
+async fn build(folder: &Path) -> Result<(), String> {
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(name) => name,
+        None => return Err(format!("{} is no target folder", folder.display())),
+    };
+    let target = folder.parent().ok_or("no target folder")?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    say(&format!(
+        "building standin in profile {profile}, where it is not up to date"
+    ));
+    let status = Command::new(cargo)
+        .args(["build", "--quiet", "--bin", "standin", "--profile", profile])
+        .arg("--manifest-path")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target)
+        .kill_on_drop(true)
+        .status()
+        .await
+        .map_err(|error| format!("cargo: {error}"))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("cargo build: {status}")),
+    }
+}

@@ -1,0 +1,200 @@
+//! `mock`: scripted providers, and where asked for the proxy before them, as
+//! one process that ends when its standard input does. So nothing is left
+//! behind, however the process that started it comes to its end.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use standin::mock::{Counts, Mock, Seen};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::proxy::Proxy;
+use crate::{print, scene};
+
+/// Plays a script until standard input ends.
+pub(crate) async fn run(
+    script: &str,
+    port: u16,
+    seed: u64,
+    standin: Option<PathBuf>,
+) -> Result<(), String> {
+    let scene = scene::named(script, seed)?;
+    let mut mocks = Vec::with_capacity(scene.providers.len());
+    let mut ports = port..=u16::MAX;
+    for (name, script) in scene.providers {
+        let port = match port {
+            0 => 0,
+            _ => ports.next().ok_or("no port is left")?,
+        };
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mock = Mock::bind(at, script).await;
+        mocks.push((name, mock.map_err(|error| format!("{at}: {error}"))?));
+    }
+    let refused = Mock::refused().map_err(|error| format!("mock: {error}"))?;
+    let urls: Vec<(&str, String)> = mocks
+        .iter()
+        .map(|(name, mock)| (*name, mock.base_url()))
+        .chain([(scene::REFUSED, refused.base_url())])
+        .collect();
+    let mut proxy = match standin {
+        None => None,
+        Some(binary) => Some(Proxy::start(&binary, &yaml(&urls, scene.config)).await?),
+    };
+    let mut providers = serde_json::Map::new();
+    for (name, url) in urls {
+        providers.insert(name.to_owned(), url.into());
+    }
+    let mut places = json!({ "providers": providers });
+    if let Some(proxy) = &proxy {
+        places["standin"] = json!({
+            "base_url": format!("http://{}/v1", proxy.listen),
+            "listen": proxy.listen.to_string(),
+            "admin": proxy.admin.to_string(),
+            "pid": proxy.pid,
+        });
+    }
+    print(&places.to_string())?;
+    let ended = async {
+        match &mut proxy {
+            Some(proxy) => proxy.ended().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        done = commands(&mocks) => done,
+        why = ended => Err(why),
+    }
+}
+
+fn yaml(urls: &[(&str, String)], more: &str) -> String {
+    let mut yaml = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nlog: { format: text, level: info }\n\
+                    providers:\n"
+        .to_owned();
+    for (name, url) in urls {
+        yaml += &format!("  {name}: {{ base_url: \"{url}\", api_key: sk-mock-{name} }}\n");
+    }
+    yaml + more
+}
+
+/// Answers each line of standard input with one line of JSON.
+async fn commands(mocks: &[(&'static str, Mock)]) -> Result<(), String> {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let answer = command(mocks, &line).await;
+        print(
+            &answer
+                .unwrap_or_else(|why| json!({ "error": why }))
+                .to_string(),
+        )?;
+    }
+    Ok(())
+}
+
+async fn command(mocks: &[(&'static str, Mock)], line: &str) -> Result<Value, String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (&name, provider) = match words.as_slice() {
+        [name, provider, ..] => (name, *provider),
+        _ => return Err("a command and a provider are needed".to_owned()),
+    };
+    let (_, mock) = mocks
+        .iter()
+        .find(|(name, _)| *name == provider)
+        .ok_or_else(|| format!("no provider {provider}"))?;
+    match (name, words.get(2..).unwrap_or_default()) {
+        ("asked", [model]) => Ok(json!({ "asked": mock.asked(model) })),
+        ("cancelled", [answers]) => {
+            let answers = answers.parse().map_err(|_| "how many?".to_owned())?;
+            mock.wait_cancelled(answers).await;
+            Ok(counts(mock.counts()))
+        }
+        ("counts", []) => Ok(counts(mock.counts())),
+        ("last", []) => Ok(mock.last().map_or(Value::Null, |seen| request(&seen))),
+        _ => Err(format!("what is {line:?}?")),
+    }
+}
+
+fn counts(counts: Counts) -> Value {
+    json!({
+        "accepted": counts.accepted,
+        "answered": counts.answered,
+        "cancelled": counts.cancelled,
+        "open": counts.open,
+        "seen": counts.seen,
+    })
+}
+
+fn request(seen: &Seen) -> Value {
+    let headers: Vec<(String, String)> = seen
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value).into_owned();
+            (name.to_ascii_lowercase(), value)
+        })
+        .collect();
+    json!({
+        "method": seen.method,
+        "target": seen.target,
+        "headers": headers,
+        "body": seen.json(),
+    })
+}
+
+/// The same as a child process. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Lines<BufReader<ChildStdout>>,
+    /// Where clients of the proxy come in.
+    pub(crate) listen: SocketAddr,
+    /// The proxy's process.
+    pub(crate) pid: u32,
+}
+
+impl Stage {
+    /// Starts the providers of this script and the proxy before them.
+    pub(crate) async fn start(script: &str, seed: u64, standin: &PathBuf) -> Result<Self, String> {
+        let own = std::env::current_exe().map_err(|error| format!("own executable: {error}"))?;
+        let mut child = Command::new(own)
+            .args(["mock", "--script", script, "--seed", &seed.to_string()])
+            .arg("--standin")
+            .arg(standin)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("mock: {error}"))?;
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().ok_or("mock: no stdout")?;
+        let mut stdout = BufReader::new(stdout).lines();
+        let line = stdout.next_line().await.ok().flatten();
+        let line = line.ok_or("the mock process has not started")?;
+        let places: Value = serde_json::from_str(&line).map_err(|error| error.to_string())?;
+        let proxy = &places["standin"];
+        let listen = proxy["listen"].as_str().and_then(|at| at.parse().ok());
+        let pid = proxy["pid"].as_u64().and_then(|pid| pid.try_into().ok());
+        Ok(Self {
+            child,
+            stdin,
+            stdout,
+            listen: listen.ok_or("the mock process does not say where standin is")?,
+            pid: pid.ok_or("the mock process does not say which process standin is")?,
+        })
+    }
+
+    /// Returns when it has ended by itself.
+    pub(crate) async fn ended(&mut self) -> String {
+        while let Ok(Some(_)) = self.stdout.next_line().await {}
+        "the mock process has ended".to_owned()
+    }
+
+    /// Ends it and waits for that.
+    pub(crate) async fn end(mut self) -> Result<(), String> {
+        drop(self.stdin.take());
+        let ended = self.child.wait().await;
+        ended.map_err(|error| format!("mock: {error}")).map(drop)
+    }
+}

@@ -1,0 +1,169 @@
+//! What a run has seen, and how it is told.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// The end's memory may exceed that after a tenth of the run by a quarter and
+/// this much.
+const GROWTH: u64 = 8 << 10;
+
+/// Violations that are described; all are counted.
+const DESCRIBED: usize = 10;
+
+/// What the workers note.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Right answers.
+    pub(crate) right: u64,
+    /// Wrong ones, and requests without one.
+    pub(crate) wrong: u64,
+    /// The first few of them.
+    pub(crate) described: Vec<String>,
+    /// How attempts ended, by the word in `x-standin-attempts`.
+    pub(crate) attempts: BTreeMap<String, u64>,
+    /// Answers that came after at least one failed attempt.
+    pub(crate) failed_over: u64,
+}
+
+impl Tally {
+    pub(crate) fn answered(&mut self, walk: &[&str]) {
+        self.right += 1;
+        self.failed_over += u64::from(walk.len() > 1);
+        for word in walk {
+            match self.attempts.get_mut(*word) {
+                Some(count) => *count += 1,
+                None => drop(self.attempts.insert((*word).to_owned(), 1)),
+            }
+        }
+    }
+
+    pub(crate) fn violated(&mut self, what: String) {
+        self.wrong += 1;
+        if self.described.len() < DESCRIBED {
+            self.described.push(what);
+        }
+    }
+
+    pub(crate) fn done(&self) -> u64 {
+        self.right + self.wrong
+    }
+}
+
+/// Resident memory of the proxy over a run, in KiB.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) start: u64,
+    /// After a tenth of the requests: buffers and pools are warm.
+    pub(crate) warm: u64,
+    pub(crate) peak: u64,
+    pub(crate) end: u64,
+}
+
+impl Memory {
+    /// What is wrong with it.
+    pub(crate) fn grows(&self) -> Option<String> {
+        let most = self.warm + self.warm / 4 + GROWTH;
+        (self.end > most).then(|| {
+            format!(
+                "memory grows: {} KiB at the end, {} KiB after a tenth",
+                self.end, self.warm
+            )
+        })
+    }
+}
+
+/// A finished run.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) seed: u64,
+    pub(crate) connections: usize,
+    pub(crate) tally: Tally,
+    pub(crate) wall: Duration,
+    /// Seconds of processor time of the proxy.
+    pub(crate) processor: f64,
+    pub(crate) memory: Memory,
+}
+
+impl Report {
+    fn failed_attempts(&self) -> u64 {
+        let attempts: u64 = self.tally.attempts.values().sum();
+        attempts - self.tally.right
+    }
+
+    /// Processor microseconds of the proxy for each request.
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    fn processor_each(&self) -> f64 {
+        self.processor * 1e6 / self.tally.done().max(1) as f64
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let memory = self.memory;
+        json!({
+            "seed": self.seed,
+            "connections": self.connections,
+            "requests": self.tally.done(),
+            "violations": self.tally.wrong,
+            "described": self.tally.described,
+            "attempts": self.tally.attempts,
+            "failed_attempts": self.failed_attempts(),
+            "failed_over": self.tally.failed_over,
+            "wall_seconds": self.wall.as_secs_f64(),
+            "cpu_seconds": self.processor,
+            "cpu_us_per_request": self.processor_each(),
+            "rss_kib": {
+                "start": memory.start,
+                "after_10_percent": memory.warm,
+                "peak": memory.peak,
+                "end": memory.end,
+            },
+        })
+    }
+
+    pub(crate) fn table(&self) -> String {
+        let tally = &self.tally;
+        let mut table = String::new();
+        let mut row = |name: &str, value: String| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(table, "{name:<34}{value:>16}");
+        };
+        row("seed", self.seed.to_string());
+        row("connections", self.connections.to_string());
+        row("requests", tally.done().to_string());
+        row("  answered right", tally.right.to_string());
+        row("  violations", tally.wrong.to_string());
+        row("  answered after a failure", tally.failed_over.to_string());
+        row("failed attempts", self.failed_attempts().to_string());
+        for (word, count) in &tally.attempts {
+            row(&format!("  {word}"), count.to_string());
+        }
+        row("wall time", format!("{:.1} s", self.wall.as_secs_f64()));
+        row("CPU of standin", format!("{:.1} s", self.processor));
+        row("  a request", format!("{:.0} us", self.processor_each()));
+        let memory = self.memory;
+        row("RSS of standin, start", format!("{} KiB", memory.start));
+        row("  after 10 %", format!("{} KiB", memory.warm));
+        row("  peak", format!("{} KiB", memory.peak));
+        row("  end", format!("{} KiB", memory.end));
+        table.truncate(table.trim_end().len());
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_may_grow_by_a_quarter_and_eight_mebibytes() {
+        let memory = |end| Memory {
+            warm: 40_000,
+            end,
+            ..Memory::default()
+        };
+        assert_eq!(memory(50_000 + GROWTH).grows(), None);
+        assert!(memory(50_001 + GROWTH).grows().is_some());
+    }
+}

@@ -1,0 +1,168 @@
+//! Whether an answer is the one that its request must get: from the healthy
+//! candidate, whole, in good form, and nobody else's.
+
+use serde_json::Value;
+
+use crate::ask::{Ask, Kind, MARK, STEADY, WORDS};
+use crate::line::Answer;
+use crate::modes::{MODE, WELL};
+
+/// The walk that led to a right answer, or what is wrong.
+pub(crate) fn verdict<'a>(ask: &Ask, answer: &'a Answer) -> Result<Vec<&'a str>, String> {
+    if answer.status != 200 {
+        return Err(format!("status {}", answer.status));
+    }
+    same("x-mock-mode", answer.header(MODE)?, WELL)?;
+    same("x-standin-model", answer.header("x-standin-model")?, STEADY)?;
+    same("x-test-id", answer.header("x-test-id")?, &ask.id)?;
+    if answer.header("x-request-id")?.is_empty() {
+        return Err("an empty x-request-id".to_owned());
+    }
+    let body = std::str::from_utf8(&answer.body).map_err(|_| "a body that is not text")?;
+    let (ids, own) = (body.matches(MARK).count(), body.matches(&ask.id).count());
+    if own == 0 || ids != own {
+        return Err(format!("{ids} ids in it, {own} of them its own"));
+    }
+    let kind = answer.header("content-type")?;
+    let (expected, done) = match ask.kind.is_stream() {
+        true => ("text/event-stream", stream(ask, body)),
+        false => ("application/json", plain(ask, body)),
+    };
+    if kind.split(';').next() != Some(expected) {
+        return Err(format!("content-type {kind}"));
+    }
+    done?;
+    walk(ask, answer.header("x-standin-attempts")?)
+}
+
+fn same(what: &str, is: &str, expected: &str) -> Result<(), String> {
+    if is == expected {
+        Ok(())
+    } else {
+        Err(format!("{what} is {is:?}, not {expected:?}"))
+    }
+}
+
+/// Each candidate before the healthy one failed, that one answered, and
+/// nobody was asked behind it.
+fn walk<'a>(ask: &Ask, header: &'a str) -> Result<Vec<&'a str>, String> {
+    let entries: Vec<(&str, &str)> = header
+        .split(", ")
+        .filter_map(|entry| entry.rsplit_once('='))
+        .collect();
+    let mut names: Vec<&str> = entries.iter().map(|(name, _)| *name).collect();
+    // A candidate with two targets stands there once for each.
+    names.dedup();
+    let place = ask.candidates.iter().position(|name| *name == STEADY);
+    let expected = &ask.candidates[..=place.unwrap_or(2)];
+    if names != expected {
+        return Err(format!("walked {header:?}"));
+    }
+    Ok(entries.into_iter().map(|(_, word)| word).collect())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn said(ask: &Ask) -> String {
+    format!("{} {WORDS}", ask.id)
+}
+
+fn plain(ask: &Ask, body: &str) -> Result<(), String> {
+    let body: Value = serde_json::from_str(body).map_err(|error| error.to_string())?;
+    same("model", text(&body["model"]), STEADY)?;
+    let choice = &body["choices"][0];
+    let (is, expected) = match ask.kind {
+        Kind::Chat | Kind::ChatStream => (&choice["message"]["content"], said(ask)),
+        Kind::Completion | Kind::CompletionStream => (&choice["text"], said(ask)),
+        Kind::Embeddings => (&body["id"], ask.id.clone()),
+        Kind::Responses | Kind::ResponsesStream => {
+            (&body["output"][0]["content"][0]["text"], said(ask))
+        }
+    };
+    same("text", text(is), &expected)
+}
+
+fn stream(ask: &Ask, body: &str) -> Result<(), String> {
+    let body = body
+        .strip_suffix("\n\n")
+        .ok_or("a stream that ends within an event")?;
+    let mut events = Vec::new();
+    for event in body.split("\n\n") {
+        let data: Vec<&str> = event
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .collect();
+        match data.as_slice() {
+            [] if event.lines().all(|line| line.starts_with(':')) => {}
+            [data] => events.push(*data),
+            _ => return Err(format!("no event: {event:?}")),
+        }
+    }
+    match ask.kind {
+        Kind::ResponsesStream => responses(ask, &events),
+        Kind::Chat
+        | Kind::ChatStream
+        | Kind::Completion
+        | Kind::CompletionStream
+        | Kind::Embeddings
+        | Kind::Responses => chunks(ask, &events),
+    }
+}
+
+fn parsed(event: &str) -> Result<Value, String> {
+    serde_json::from_str(event).map_err(|error| format!("{error} in {event:?}"))
+}
+
+fn chunks(ask: &Ask, events: &[&str]) -> Result<(), String> {
+    let Some((&"[DONE]", events)) = events.split_last() else {
+        return Err("no [DONE] at its end".to_owned());
+    };
+    let mut words = String::new();
+    let mut finish = "";
+    let mut usages = 0;
+    let events = events.iter().map(|event| parsed(event));
+    let events = events.collect::<Result<Vec<_>, _>>()?;
+    for event in &events {
+        same("a chunk's model", text(&event["model"]), STEADY)?;
+        let choice = &event["choices"][0];
+        words += text(&choice["delta"]["content"]);
+        words += text(&choice["text"]);
+        if let Some(reason) = choice["finish_reason"].as_str() {
+            finish = reason;
+        }
+        let hides = event.get("usage").is_some() && !ask.wants_usage;
+        if hides {
+            return Err("usage that nobody asked for".to_owned());
+        }
+        usages += usize::from(event["usage"].is_object());
+    }
+    if usages != usize::from(ask.wants_usage) {
+        return Err(format!("{usages} usage events"));
+    }
+    same("finish_reason", finish, "stop")?;
+    same("text", &words, &said(ask))
+}
+
+fn responses(ask: &Ask, events: &[&str]) -> Result<(), String> {
+    let mut words = String::new();
+    let mut last = Value::Null;
+    for (number, event) in events.iter().enumerate() {
+        let event = parsed(event)?;
+        if event["sequence_number"] != number {
+            return Err(format!("event {number} out of its place"));
+        }
+        if let Some(response) = event.get("response") {
+            same("response.model", text(&response["model"]), STEADY)?;
+        }
+        if event["type"] == "response.output_text.delta" {
+            words += text(&event["delta"]);
+        }
+        last = event;
+    }
+    same("last event", text(&last["type"]), "response.completed")?;
+    let whole = &last["response"]["output"][0]["content"][0]["text"];
+    same("final text", text(whole), &words)?;
+    same("text", &words, &said(ask))
+}
