@@ -111,6 +111,11 @@ async fn command(mocks: &[(&'static str, Mock)], line: &str) -> Result<Value, St
             Ok(counts(mock.counts()))
         }
         ("counts", []) => Ok(counts(mock.counts())),
+        ("seen", [requests]) => {
+            let requests = requests.parse().map_err(|_| "how many?".to_owned())?;
+            mock.wait_for(requests).await;
+            Ok(counts(mock.counts()))
+        }
         ("last", []) => Ok(mock.last().map_or(Value::Null, |seen| request(&seen))),
         _ => Err(format!("what is {line:?}?")),
     }

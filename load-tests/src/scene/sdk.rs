@@ -6,15 +6,20 @@ use standin::mock::{At, Reply, Script, Seen};
 
 use super::Scene;
 
+/// The models that `GET /v1/models` lists, and times short enough to wait for.
 const CONFIG: &str = "models:
-  north/busy: {}
+  house/served: { targets: [{ provider: north, upstream_model: down }, { provider: south, upstream_model: good }] }
+  north/busy: { fallbacks: [south/good] }
+  north/silent: { timeouts: { total: 2s } }
   south/good: {}
-  south/tools: {}
+failover:
+  first_token_timeout: 1s
+  answer_timeout: 1s
 ";
 
 pub(super) fn scene() -> Scene {
     Scene {
-        providers: vec![("north", north()), ("south", south())],
+        providers: vec![("north", north()), ("south", south()), ("east", east())],
         config: CONFIG,
     }
 }
@@ -43,25 +48,31 @@ fn north() -> Script {
 /// Answers.
 fn south() -> Script {
     Script::by_model([
-        ("endless", Script::from(endless())),
-        ("good", Reply::answer("Hello from the south").into()),
+        ("good", Script::from(Reply::answer("Hello from the south"))),
         ("json", Reply::answer(r#"{"city": "Paris"}"#).into()),
         ("large", large().into()),
         ("tools", Script::new(tools)),
     ])
 }
 
-/// Says something, and then nothing more until its reader leaves.
-fn endless() -> Reply {
-    let words = Reply::stream_completion(["one ", "two ", "three"]);
-    // Past the opening of every endpoint's stream.
-    words.stall(At::Event(6))
+/// Answers that their readers leave: it counts them, and nobody else's.
+fn east() -> Script {
+    Script::by_model([
+        ("endless", Reply::stream_completion(WORDS).stall(AMONG)),
+        ("silent", Reply::answer("never").stall(At::Start)),
+    ])
 }
+
+/// Ten words: more events than any endpoint's stream has before them.
+const WORDS: [&str; 10] = [
+    "one ", "two ", "three ", "four ", "five ", "six ", "seven ", "eight ", "nine ", "ten",
+];
+/// Somewhere among them, whatever the endpoint.
+const AMONG: At = At::Event(7);
 
 /// Breaks off after it has said something.
 fn torn() -> Reply {
-    let words = Reply::stream_completion(["one ", "two ", "three ", "four"]);
-    words.cut(At::Event(6))
+    Reply::stream_completion(WORDS).cut(AMONG)
 }
 
 /// A plain answer too long to be held, which breaks off.
