@@ -126,8 +126,9 @@ impl Report {
         let tally = &self.tally;
         let mut table = String::new();
         let mut row = |name: &str, value: String| {
+            let line = format!("{name:<34}{value:>16}");
             // Writing to a string cannot fail.
-            let _ = writeln!(table, "{name:<34}{value:>16}");
+            let _ = writeln!(table, "{}", line.trim_end());
         };
         row("seed", self.seed.to_string());
         row("connections", self.connections.to_string());
@@ -136,6 +137,7 @@ impl Report {
         row("  violations", tally.wrong.to_string());
         row("  answered after a failure", tally.failed_over.to_string());
         row("failed attempts", self.failed_attempts().to_string());
+        row("attempts, by how they ended", String::new());
         for (word, count) in &tally.attempts {
             row(&format!("  {word}"), count.to_string());
         }
