@@ -20,7 +20,8 @@ pub type Reload = oneshot::Sender<Result<(), String>>;
 /// The admin port.
 pub struct Admin {
     house: Current,
-    drain: Arc<Drain>,
+    /// The proxy port's.
+    proxy: Arc<Drain>,
     /// This port's own: it serves on while the proxy port drains.
     never: Arc<Drain>,
     ids: Arc<Ids>,
@@ -43,7 +44,7 @@ impl Admin {
     ) -> Self {
         Self {
             house,
-            drain,
+            proxy: drain,
             never: Drain::new(),
             ids,
             reload,
@@ -66,7 +67,7 @@ impl Admin {
         }
         match path {
             "/healthz" => (StatusCode::OK, json!({"status": "alive"})),
-            "/readyz" if self.drain.is_draining() => (
+            "/readyz" if self.proxy.is_draining() => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 json!({"status": "draining"}),
             ),

@@ -5,8 +5,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
 use serde_json::Value;
+use tokio::time::timeout;
 
-use super::connection::Kept;
+use super::connection::{Kept, WRITE};
+use super::drain::Drain;
 use crate::journey::REQUEST_ID;
 use crate::refusal::Refusal;
 use crate::seam::{Client, Committed, Gone, Head};
@@ -16,16 +18,31 @@ use crate::seam::{Client, Committed, Gone, Head};
 pub(crate) struct Guest<'a> {
     session: &'a mut ServerSession,
     kept: &'a mut Kept,
+    /// Once it has begun, an answer says that no other follows.
+    drain: Option<&'a Drain>,
 }
 
 impl<'a> Guest<'a> {
     /// `kept` is [`Kept::Close`] until an answer has been given to its end.
     pub(crate) fn new(session: &'a mut ServerSession, kept: &'a mut Kept) -> Self {
         *kept = Kept::Close;
-        Self { session, kept }
+        Self {
+            session,
+            kept,
+            drain: None,
+        }
+    }
+
+    /// Its answer tells of a drain that has begun.
+    pub(crate) fn until(mut self, drain: &'a Drain) -> Self {
+        self.drain = Some(drain);
+        self
     }
 
     async fn head(&mut self, head: Head, length: Option<usize>) -> Result<(), Gone> {
+        if self.drain.is_some_and(Drain::is_draining) {
+            self.session.set_keepalive(None);
+        }
         let mut response = ResponseHeader::build_no_case(head.status, Some(head.headers.len() + 4))
             .map_err(|_| Gone)?;
         for (name, value) in &head.headers {
@@ -40,7 +57,9 @@ impl<'a> Guest<'a> {
             None => Ok(()),
         };
         framed.map_err(|_| Gone)?;
-        let written = self.session.write_response_header(Box::new(response)).await;
+        let head = self.session.write_response_header(Box::new(response));
+        // pingora bounds the writing of bodies only.
+        let written = timeout(WRITE, head).await.map_err(|_| Gone)?;
         written.map_err(|_| Gone)
     }
 

@@ -19,10 +19,11 @@ use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::refuse;
 use super::drain::Drain;
+use super::framing;
 use crate::refusal::Refusal;
 
 /// How long a connection may lie idle between two requests: longer than the
@@ -30,7 +31,7 @@ use crate::refusal::Refusal;
 const IDLE: Duration = Duration::from_secs(75);
 
 /// How long one write to a client may block before the client counts as gone.
-const WRITE: Duration = Duration::from_secs(60);
+pub(super) const WRITE: Duration = Duration::from_secs(60);
 
 /// What is read of a client that is still sending while its connection is
 /// closed, so that it sees its answer before the reset: so long and so much.
@@ -53,7 +54,8 @@ pub enum Kept {
 
 /// Who serves the requests of a connection.
 pub trait Door: Send + Sync + 'static {
-    /// Serves one request whose head has been read, to its end.
+    /// Serves one request whose head has been read, to its end. Its framing
+    /// is beyond doubt.
     fn serve(&self, session: &mut ServerSession) -> impl Future<Output = Kept> + Send;
 
     /// How long a request's head may take.
@@ -67,40 +69,56 @@ pub trait Door: Send + Sync + 'static {
 }
 
 /// Serves a connection to its end.
-pub async fn serve<D: Door>(door: Arc<D>, tcp: TcpStream) {
+pub async fn serve<D: Door>(door: Arc<D>, mut tcp: TcpStream) {
+    let _open = door.drain().open();
     // An event is never held back for the next one.
     if tcp.set_nodelay(true).is_err() {
         return;
     }
-    let Ok(Some(is_h2)) = timeout(door.header_timeout(), speaks_h2(&tcp)).await else {
+    let deadline = Instant::now() + door.header_timeout();
+    let mut first = First::default();
+    let mut draining = door.drain().watch();
+    tokio::select! {
+        biased;
+        // Out of time with a piece of a head is for HTTP/1.1 to say.
+        _ = timeout_at(deadline, first.read(&mut tcp)) => {}
+        // Who has said nothing yet finds another door.
+        _ = draining.wait_for(|draining| *draining) => {}
+    }
+    if first.come().is_empty() {
         return;
-    };
-    let stream: Stream = Box::new(L4Stream::from(tcp));
-    if is_h2 {
+    }
+    let mut stream = L4Stream::from(tcp);
+    stream.rewind(first.come());
+    let stream: Stream = Box::new(stream);
+    if first.come() == H2_PREFACE {
         http2(door, stream).await;
     } else {
-        http1(door, stream).await;
+        http1(door, stream, deadline).await;
     }
 }
 
-/// Looks at the first bytes without taking them; nothing where the client
-/// leaves.
-async fn speaks_h2(tcp: &TcpStream) -> Option<bool> {
-    let mut first = [0; H2_PREFACE.len()];
-    loop {
-        let come = tcp.peek(&mut first).await.ok()?;
-        if come == 0 {
-            return None;
+/// The first bytes of a connection: as many as tell which HTTP it speaks.
+#[derive(Default)]
+struct First {
+    bytes: [u8; H2_PREFACE.len()],
+    come: usize,
+}
+
+impl First {
+    fn come(&self) -> &[u8] {
+        &self.bytes[..self.come]
+    }
+
+    /// Reads until they are no preface of HTTP/2 or the whole of it, or the
+    /// client has left.
+    async fn read(&mut self, tcp: &mut TcpStream) {
+        while self.come < H2_PREFACE.len() && H2_PREFACE.starts_with(self.come()) {
+            match tcp.read(&mut self.bytes[self.come..]).await {
+                Ok(read @ 1..) => self.come += read,
+                Ok(0) | Err(_) => return,
+            }
         }
-        if !H2_PREFACE.starts_with(&first[..come]) {
-            return Some(false);
-        }
-        if come == H2_PREFACE.len() {
-            return Some(true);
-        }
-        // A piece of the preface: the socket stays readable, so there is
-        // nothing to wait for but time.
-        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -143,14 +161,20 @@ impl<D: Door> HttpServerApp for Http2<D> {
     }
 }
 
-async fn http1<D: Door>(door: Arc<D>, stream: Stream) {
+/// `deadline` is that of the first head.
+async fn http1<D: Door>(door: Arc<D>, stream: Stream, mut deadline: Instant) {
     let mut draining = door.drain().watch();
     let mut session = ServerSession::new_http1(stream);
     loop {
-        session.set_keepalive(Some(IDLE.as_secs()));
+        // Every wait is bounded here and where bodies are read.
+        session.set_keepalive(Some(0));
+        session.set_read_timeout(None);
         session.set_write_timeout(Some(WRITE));
         session.set_pipelining_enabled(true);
-        let kept = match timeout(door.header_timeout(), session.read_request()).await {
+        let kept = match timeout_at(deadline, session.read_request()).await {
+            Ok(Ok(true)) if framing::is_in_doubt(&session) => {
+                refuse(&mut session, &Refusal::BadRequest, door.new_id()).await
+            }
             Ok(Ok(true)) => {
                 let kept = serve_one(&*door, &mut session).await;
                 if door.drain().is_draining() && kept == Kept::Keep {
@@ -161,7 +185,8 @@ async fn http1<D: Door>(door: Arc<D>, stream: Stream) {
             }
             Ok(Ok(false)) => Kept::Close,
             Ok(Err(error)) => {
-                log::debug!("a head that cannot be read: {error}");
+                // No more of the error: it quotes the head, and so keys.
+                log::debug!("a head that cannot be read: {}", error.etype().as_str());
                 refuse(&mut session, &Refusal::BadRequest, door.new_id()).await
             }
             Err(_) => refuse(&mut session, &Refusal::HeaderTimeout, door.new_id()).await,
@@ -178,6 +203,7 @@ async fn http1<D: Door>(door: Arc<D>, stream: Stream) {
         if prefix.is_none() && !has_next(&mut stream, &mut draining).await {
             return;
         }
+        deadline = Instant::now() + door.header_timeout();
         session = ServerSession::new_http1(stream);
         if let Some(prefix) = prefix {
             session.set_pipelined_prefix(prefix);

@@ -10,7 +10,11 @@ use tokio::sync::{Notify, watch};
 pub struct Drain {
     draining: watch::Sender<bool>,
     in_flight: AtomicUsize,
-    /// Told when the last request in flight has ended.
+    /// Connections: the last bytes of an answer may still wait in one when
+    /// its request is no longer in flight.
+    open: AtomicUsize,
+    /// Told when the last request in flight has ended, and when the last
+    /// connection has.
     empty: Notify,
 }
 
@@ -20,6 +24,7 @@ impl Drain {
         Arc::new(Self {
             draining: watch::Sender::new(false),
             in_flight: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
             empty: Notify::new(),
         })
     }
@@ -50,14 +55,41 @@ impl Drain {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Counts a connection until the guard is dropped.
+    pub fn open(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(self))
+    }
+
     /// Waits until no request is in flight.
     pub async fn empty(&self) {
+        self.none(&self.in_flight).await;
+    }
+
+    /// Waits until no connection is open.
+    pub async fn closed(&self) {
+        self.none(&self.open).await;
+    }
+
+    async fn none(&self, count: &AtomicUsize) {
         loop {
             let told = self.empty.notified();
-            if self.in_flight() == 0 {
+            if count.load(Ordering::Acquire) == 0 {
                 return;
             }
             told.await;
+        }
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub struct Open(Arc<Drain>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.empty.notify_waiters();
         }
     }
 }

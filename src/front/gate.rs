@@ -75,7 +75,7 @@ impl Gate {
             Err(refusal) => return refuse(session, &refusal, id).await,
         };
         let mut kept = Kept::Close;
-        let guest = Guest::new(session, &mut kept);
+        let guest = Guest::new(session, &mut kept).until(&self.drain);
         let dice = self.ids.dice();
         let journey = journey::run(&ask, &house.config, &house.ways, guest, dice);
         // On the heap: what a journey holds across its awaits is the largest

@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
 use pingora_core::protocols::http::ServerSession;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::framing;
 use crate::config::Limits;
 use crate::refusal::Refusal;
 use crate::wire::headers::{self, Media};
@@ -33,8 +34,10 @@ impl From<Refusal> for NoBody {
 
 /// Reads the body of a request whose head has been read.
 pub(super) async fn body(session: &mut ServerSession, limits: &Limits) -> Result<Bytes, NoBody> {
-    check_framing(session)?;
     let head = session.req_header();
+    if !session.is_http2() && !framing::has_length(&head.headers) {
+        return Err(Refusal::LengthRequired.into());
+    }
     match headers::media(&head.headers) {
         Media::Json | Media::None => {}
         Media::EventStream | Media::Other => return Err(Refusal::UnsupportedMedia.into()),
@@ -51,8 +54,14 @@ pub(super) async fn body(session: &mut ServerSession, limits: &Limits) -> Result
     }
     let expects = head.headers.get(header::EXPECT);
     let expects = expects.is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if expects && session.write_continue_response().await.is_err() {
-        return Err(NoBody::Gone);
+    // HTTP/1.0 has no interim answers.
+    if expects && head.version == Version::HTTP_11 {
+        let went = timeout(limits.body_timeout, session.write_continue_response()).await;
+        if !matches!(went, Ok(Ok(()))) {
+            return Err(NoBody::Gone);
+        }
+        // pingora takes any answer before the body's end for a last one.
+        session.set_keepalive(Some(0));
     }
     read(session, limits).await
 }
@@ -92,7 +101,8 @@ async fn read(session: &mut ServerSession, limits: &Limits) -> Result<Bytes, NoB
 /// A body that broke: by the client's leaving, or by framing that makes no
 /// sense.
 fn broken(session: &ServerSession, error: &pingora_error::Error) -> NoBody {
-    log::debug!("a body that broke: {error}");
+    // No more of the error: it may quote the body.
+    log::debug!("a body that broke: {}", error.etype().as_str());
     let is_nonsense = matches!(
         error.etype(),
         pingora_error::ErrorType::Custom(_) | pingora_error::ErrorType::InvalidHTTPHeader
@@ -102,39 +112,4 @@ fn broken(session: &ServerSession, error: &pingora_error::Error) -> NoBody {
     } else {
         NoBody::Gone
     }
-}
-
-/// Refuses HTTP/1 requests of which two readers could see different ends.
-/// pingora has dropped a `content-length` beside `transfer-encoding` by now,
-/// so the raw head is looked at.
-fn check_framing(session: &ServerSession) -> Result<(), Refusal> {
-    let Some(h1) = session.as_http1() else {
-        return Ok(());
-    };
-    let head = session.req_header();
-    let Some(coding) = head.headers.get(header::TRANSFER_ENCODING) else {
-        return if head.headers.contains_key(header::CONTENT_LENGTH) {
-            Ok(())
-        } else {
-            Err(Refusal::LengthRequired)
-        };
-    };
-    let codings = head
-        .headers
-        .get_all(header::TRANSFER_ENCODING)
-        .iter()
-        .count();
-    let is_chunked = coding
-        .as_bytes()
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"chunked");
-    let has_length = h1
-        .get_headers_raw_bytes()
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| line.split(|byte| *byte == b':').next())
-        .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"content-length"));
-    if codings != 1 || !is_chunked || has_length || head.version != Version::HTTP_11 {
-        return Err(Refusal::BadRequest);
-    }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 mod client;
 mod connection;
 mod drain;
+mod framing;
 mod gate;
 mod ids;
 mod intake;
@@ -10,7 +11,7 @@ mod models;
 
 pub(crate) use self::client::answer_json;
 pub use self::connection::{Door, Kept, serve};
-pub use self::drain::{Drain, InFlight};
+pub use self::drain::{Drain, InFlight, Open};
 pub use self::gate::Gate;
 pub use self::ids::Ids;
 

@@ -7,6 +7,7 @@ mod source;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,6 +24,10 @@ use crate::upstream::Pool;
 
 /// Wishes to reload that may wait; one that finds it full waits to be taken.
 const WAITING_RELOADS: usize = 8;
+
+/// How long the connections may take to hand out what is written, and to say
+/// goodbye, when the last request has ended.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A running proxy.
 pub struct Server {
@@ -102,13 +107,15 @@ impl Server {
         }
         let longest = self.house.load().config.drain;
         self.drain.begin();
+        // Who still asks for a reload is told that it is too late.
+        drop(self.reloads);
         log::info!("draining: {} requests in flight", self.drain.in_flight());
         tokio::select! {
-            drained = timeout(longest, self.drain.empty()) => {
-                if drained.is_err() {
-                    log::warn!("drain: {} requests cut off", self.drain.in_flight());
-                }
-            }
+            drained = timeout(longest, self.drain.empty()) => match drained {
+                // Out of time only cuts connections that have their answers.
+                Ok(()) => drop(timeout(GOODBYE, self.drain.closed()).await),
+                Err(_) => log::warn!("drain: {} requests cut off", self.drain.in_flight()),
+            },
             _ = terminate.recv() => log::warn!("stopped at the second signal"),
             _ = interrupt.recv() => log::warn!("stopped at the second signal"),
         }

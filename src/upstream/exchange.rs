@@ -79,9 +79,18 @@ impl Call {
         self.session.as_mut().ok_or(Broken::Reset)
     }
 
+    /// No more of the error: it quotes what the provider sent.
+    fn log(&self, error: &pingora_error::Error) {
+        log::debug!(
+            "upstream {}: {}",
+            self.peer._address,
+            error.etype().as_str()
+        );
+    }
+
     /// How it broke, where no byte of an answer has come yet.
     fn broken(&self, error: &pingora_error::Error) -> Broken {
-        log::debug!("upstream {}: {error}", self.peer._address);
+        self.log(error);
         let again = match error.retry {
             RetryType::Decided(again) => again,
             RetryType::ReusedOnly => self.reused,
@@ -209,7 +218,7 @@ impl Exchange for Call {
                 Ok(Some(piece)) if piece.is_empty() => {}
                 Ok(piece) => return Ok(piece),
                 Err(error) => {
-                    log::debug!("upstream {}: {error}", self.peer._address);
+                    self.log(&error);
                     return Err(Broken::Reset);
                 }
             }

@@ -11,6 +11,7 @@
 mod house;
 mod talk;
 
+mod bad_input;
 mod last_word;
 mod names;
 mod outcomes;
