@@ -50,7 +50,7 @@ impl Server {
     /// An address that cannot be bound or a credential file that cannot be
     /// read, in one sentence.
     pub fn start(source: Source, config: Config) -> Result<Self, String> {
-        let pool = Pool::new();
+        let pool = Pool::new()?;
         let listeners = config.listen.iter().map(|at| listener::bind(*at));
         let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
         let admin_listener = listener::bind(config.admin)?;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Version;
+use http::{StatusCode, Version};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -47,8 +47,9 @@ pub struct Call {
     /// The whole request has been written: only then may the connection
     /// serve another.
     sent: bool,
-    /// A byte of an answer has come.
+    /// The answer's own head has come.
     answered: bool,
+    /// Interim heads that came before it.
     interim: usize,
 }
 
@@ -95,38 +96,51 @@ impl Call {
             RetryType::Decided(again) => again,
             RetryType::ReusedOnly => self.reused,
         };
-        if again && !self.answered {
+        if again && !self.answered && self.interim == 0 {
             Broken::Stale
         } else {
             Broken::Reset
         }
     }
 
+    /// Reads the answer's own head; may be dropped and taken up again, but
+    /// not after an error.
+    async fn read_head(&mut self) -> Result<(), Broken> {
+        while !self.answered {
+            let read = self.session()?.read_response_header().await;
+            read.map_err(|error| self.broken(&error))?;
+            let head = self.session()?.response_header().ok_or(Broken::Reset)?;
+            if !head.status.is_informational() {
+                self.answered = true;
+                break;
+            }
+            let is_h1 = head.version != Version::HTTP_2;
+            let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+            self.interim += 1;
+            if self.interim > MAX_INTERIM || !is_h1 || switches {
+                return Err(Broken::Reset);
+            }
+        }
+        Ok(())
+    }
+
     /// A write has failed: the provider may have answered all the same.
     async fn last_look(&mut self) -> Result<(), Broken> {
-        match timeout(LAST_LOOK, self.session()?.read_response_header()).await {
-            Ok(Ok(())) => {
-                self.answered = true;
-                Ok(())
-            }
-            _ if self.reused => Err(Broken::Stale),
-            _ => Err(Broken::Reset),
+        match timeout(LAST_LOOK, self.read_head()).await {
+            Ok(Ok(())) => Ok(()),
+            _ if self.reused && self.interim == 0 => Err(Broken::Stale),
+            Ok(Err(broken)) => Err(broken),
+            Err(_) => Err(Broken::Reset),
         }
     }
 
     /// Whether the answer's head is there before the request is out.
-    fn has_answer(&mut self) -> bool {
-        let Ok(session) = self.session() else {
-            return false;
-        };
-        // Reading a head may be dropped and taken up again.
+    fn has_answer(&mut self) -> Result<bool, Broken> {
         let mut context = Context::from_waker(Waker::noop());
-        let has_come = {
-            let read = pin!(session.read_response_header());
-            matches!(read.poll(&mut context), Poll::Ready(Ok(())))
-        };
-        self.answered |= has_come;
-        has_come
+        match pin!(self.read_head()).poll(&mut context) {
+            Poll::Ready(come) => come.map(|()| true),
+            Poll::Pending => Ok(false),
+        }
     }
 
     async fn write(&mut self, piece: Bytes, end: bool) -> bool {
@@ -170,7 +184,7 @@ impl Exchange for Call {
                     if !self.write(piece, left == 0).await {
                         return self.last_look().await;
                     }
-                    if left > 0 && self.has_answer() {
+                    if left > 0 && self.has_answer()? {
                         return Ok(());
                     }
                 }
@@ -184,32 +198,12 @@ impl Exchange for Call {
     }
 
     async fn head(&mut self) -> Result<Head, Broken> {
-        loop {
-            if !self.answered {
-                let read = self.session()?.read_response_header().await;
-                if let Err(error) = read {
-                    return Err(self.broken(&error));
-                }
-            }
-            self.answered = true;
-            let head = self.session()?.response_header().ok_or(Broken::Reset)?;
-            if !head.status.is_informational() {
-                return Ok(Head {
-                    status: head.status,
-                    headers: head.headers.clone(),
-                });
-            }
-            let is_h1 = head.version != Version::HTTP_2;
-            let switches = head.status.as_u16() == 101;
-            self.interim += 1;
-            if self.interim > MAX_INTERIM || !is_h1 || switches {
-                return Err(Broken::Reset);
-            }
-            let read = self.session()?.read_response_header().await;
-            if let Err(error) = read {
-                return Err(self.broken(&error));
-            }
-        }
+        self.read_head().await?;
+        let head = self.session()?.response_header().ok_or(Broken::Reset)?;
+        Ok(Head {
+            status: head.status,
+            headers: head.headers.clone(),
+        })
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>, Broken> {
@@ -226,8 +220,9 @@ impl Exchange for Call {
     }
 
     async fn release(mut self) {
-        if let Some(session) = self.session.take()
-            && self.sent
+        // One that was not fully written is dropped, and so cancelled.
+        if self.sent
+            && let Some(session) = self.session.take()
         {
             self.connector
                 .release_http_session(session, &*self.peer, Some(IDLE))

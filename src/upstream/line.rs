@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use pingora_core::connectors::http::Connector;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::ErrorType;
 use pingora_http::RequestHeader;
 use tokio::time::timeout;
 
@@ -23,6 +24,10 @@ use crate::seam::{Broken, Outgoing};
 
 /// Streams on one HTTP/2 connection; servers allow 100 or more.
 const H2_STREAMS: usize = 100;
+
+/// How often an HTTP/2 connection is asked whether it still lives: behind a
+/// dead one every request would wait for its own timeout.
+const H2_PING: Duration = Duration::from_secs(20);
 
 type Peers = Vec<Arc<HttpPeer>>;
 type KeyHeader = Option<(HeaderName, HeaderValue)>;
@@ -106,16 +111,28 @@ impl Line {
         fresh: bool,
     ) -> Result<(HttpSession, Arc<HttpPeer>, bool), Broken> {
         let peers = self.peers().await?;
-        for (nth, peer) in peers.iter().enumerate() {
+        for (nth, pooled) in peers.iter().enumerate() {
             let peer = if fresh {
-                self.alone(peer)
+                self.alone(pooled)
             } else {
-                Arc::clone(peer)
+                Arc::clone(pooled)
             };
             // An address that swallows everything leaves time for the others.
             let left = u32::try_from(peers.len() - nth).unwrap_or(u32::MAX);
             match timeout(longest / left, connector.get_http_session(&*peer)).await {
-                Ok(Ok((session, reused))) => return Ok((session, peer, reused)),
+                Ok(Ok((HttpSession::H2(session), reused))) => {
+                    if fresh {
+                        // The pool has it under a key that nobody asks for.
+                        session.conn.mark_shutdown();
+                    }
+                    return Ok((HttpSession::H2(session), peer, reused));
+                }
+                // Whatever key it was opened under, it may serve others.
+                Ok(Ok((session, reused))) => return Ok((session, Arc::clone(pooled), reused)),
+                Ok(Err(error)) if !fresh && *error.etype() == ErrorType::H2Error => {
+                    log::debug!("a dead connection to {}: {error}", peer._address);
+                    return Err(Broken::Stale);
+                }
                 Ok(Err(error)) => log::debug!("connecting to {}: {error}", peer._address),
                 Err(_) => log::debug!("connecting to {}: out of time", peer._address),
             }
@@ -167,6 +184,7 @@ impl Line {
             };
             peer.options.set_http_version(most, least);
             peer.options.max_h2_streams = H2_STREAMS;
+            peer.options.h2_ping_interval = Some(H2_PING);
             Arc::new(peer)
         };
         addresses.iter().map(peer).collect()

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
+use pingora_rustls::{RootCertStore, load_platform_certs_incl_env_into_store};
 
 use self::exchange::Call;
 use self::line::Line;
@@ -28,15 +29,16 @@ pub struct Pool(Arc<Connector>);
 
 impl Pool {
     /// An empty pool.
-    pub fn new() -> Self {
+    ///
+    /// # Errors
+    /// The system's certificates cannot be read, in one sentence.
+    pub fn new() -> Result<Self, String> {
+        // The connector reads them again, and panics where it cannot.
+        let mut store = RootCertStore::empty();
+        load_platform_certs_incl_env_into_store(&mut store)
+            .map_err(|error| format!("certificates (SSL_CERT_FILE, SSL_CERT_DIR): {error}"))?;
         let options = ConnectorOptions::new(MAX_IDLE_CONNECTIONS);
-        Self(Arc::new(Connector::new(Some(options))))
-    }
-}
-
-impl Default for Pool {
-    fn default() -> Self {
-        Self::new()
+        Ok(Self(Arc::new(Connector::new(Some(options)))))
     }
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod house;
+mod raw;
 mod talk;
 
 mod bad_input;
@@ -18,3 +19,4 @@ mod outcomes;
 mod plain;
 mod smoke;
 mod streams;
+mod upstream;
