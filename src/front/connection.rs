@@ -33,10 +33,10 @@ const IDLE: Duration = Duration::from_secs(75);
 /// How long one write to a client may block before the client counts as gone.
 pub(super) const WRITE: Duration = Duration::from_secs(60);
 
-/// What is read of a client that is still sending while its connection is
-/// closed, so that it sees its answer before the reset: so long and so much.
-const LINGER: Duration = Duration::from_secs(2);
-const MAX_LINGER: usize = 4 << 20;
+/// How long a client that is still sending is read on while its connection is
+/// closed, so that it sees its answer before the reset. Not bounded in bytes:
+/// a client that reads only when all is written has the whole body to send.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// RFC 9113 section 3.4
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -239,14 +239,8 @@ async fn linger(session: ServerSession) {
         return;
     }
     let mut sink = vec![0; 16 << 10];
-    let mut left = MAX_LINGER;
     let drained = timeout(LINGER, async {
-        while let Ok(read @ 1..) = stream.read(&mut sink).await {
-            left = left.saturating_sub(read);
-            if left == 0 {
-                break;
-            }
-        }
+        while let Ok(1..) = stream.read(&mut sink).await {}
     });
     // What it still sends after that meets the reset.
     let _ = drained.await;

@@ -226,8 +226,8 @@ impl Line {
         drop(seen);
         match read_key(&file.path) {
             Ok(key) => {
-                log::info!("credential file {} read again", file.path.display());
                 self.key.store(Arc::new(api_key_header(self.kind, &key)));
+                log::info!("credential file {} read again", file.path.display());
             }
             Err(error) => log::warn!(
                 "credential file {}: {error}; the old one stays",

@@ -13,6 +13,8 @@ mod raw;
 mod talk;
 
 mod bad_input;
+mod bodies;
+mod headers;
 mod last_word;
 mod names;
 mod outcomes;
