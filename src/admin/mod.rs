@@ -65,6 +65,13 @@ impl Admin {
             let why = "This path does not take that method.";
             return refused(StatusCode::METHOD_NOT_ALLOWED, why);
         }
+        let is_health = path != "/-/reload";
+        // Beyond this machine a name may well be this place's own, and health
+        // is nobody's secret.
+        if is_foreign(&head.headers, &head.uri, is_health && !self.is_local) {
+            let why = "Requests of another origin or for another host are refused.";
+            return refused(StatusCode::FORBIDDEN, why);
+        }
         match path {
             "/healthz" => (StatusCode::OK, json!({"status": "alive"})),
             "/readyz" if self.proxy.is_draining() => (
@@ -72,10 +79,6 @@ impl Admin {
                 json!({"status": "draining"}),
             ),
             "/readyz" => (StatusCode::OK, json!({"status": "ready"})),
-            _ if is_foreign(&head.headers, &head.uri) => {
-                let why = "Requests of another origin or for another host are refused.";
-                refused(StatusCode::FORBIDDEN, why)
-            }
             _ if !self.may(&head.headers) => {
                 let why = "This needs `authorization: Bearer` with the admin_token.";
                 refused(StatusCode::UNAUTHORIZED, why)
@@ -138,12 +141,16 @@ fn refused(status: StatusCode, message: &str) -> (StatusCode, Value) {
     (status, json!({"error": error}))
 }
 
+const SCHEME: &[u8] = b"Bearer ";
+
 /// Compares all of it whatever the first difference, so that its time says
 /// nothing.
 fn is_bearer(headers: &HeaderMap, token: &Secret) -> bool {
     let given = headers
         .get(header::AUTHORIZATION)
-        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        .and_then(|value| value.as_bytes().split_at_checked(SCHEME.len()))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME))
+        .map(|(_, given)| given);
     let (Some(given), token) = (given, token.reveal().as_bytes()) else {
         return false;
     };
@@ -152,21 +159,22 @@ fn is_bearer(headers: &HeaderMap, token: &Secret) -> bool {
 }
 
 /// Whether a browser was sent here by another page, or by a name that
-/// somebody has pointed at this address.
-fn is_foreign(headers: &HeaderMap, uri: &Uri) -> bool {
+/// somebody has pointed at this address. Without `any_name` only an address
+/// is surely this place; a request without a host is of no browser.
+fn is_foreign(headers: &HeaderMap, uri: &Uri, any_name: bool) -> bool {
     let host = headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .or_else(|| uri.authority().map(http::uri::Authority::as_str));
-    let Some(host) = host else {
-        return true;
-    };
     let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
+    let Some(host) = host else {
+        return origin.is_some();
+    };
     let is_own = origin.is_none_or(|origin| {
         origin.strip_prefix(b"http://") == Some(host.as_bytes())
             || origin.strip_prefix(b"https://") == Some(host.as_bytes())
     });
-    !is_own || !is_address(host)
+    !is_own || !(any_name || is_address(host))
 }
 
 /// An IP address or `localhost`, with or without a port: what nobody else's
@@ -190,7 +198,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
         }
-        is_foreign(&headers, &Uri::from_static("/-/reload"))
+        is_foreign(&headers, &Uri::from_static("/-/reload"), false)
     }
 
     #[test]
@@ -212,6 +220,8 @@ mod tests {
             is_bearer(&headers, &Secret::from("t0ken"))
         };
         assert!(with("Bearer t0ken"));
+        assert!(with("bearer t0ken"));
+        assert!(!with("Bear"));
         assert!(!with("Bearer t0ke"));
         assert!(!with("Bearer t0ken2"));
         assert!(!with("t0ken"));

@@ -102,7 +102,8 @@ fn serve(config: Option<PathBuf>) -> Result<(), Failed> {
     start_log(config.log);
     runtime(&config)?.block_on(async {
         let server = Server::start(source, config).map_err(Failed::Running)?;
-        server.run().await.map_err(Failed::Running)
+        server.run().await;
+        Ok(())
     })
 }
 

@@ -82,8 +82,9 @@ pub async fn serve<D: Door>(door: Arc<D>, mut tcp: TcpStream) {
         biased;
         // Out of time with a piece of a head is for HTTP/1.1 to say.
         _ = timeout_at(deadline, first.read(&mut tcp)) => {}
-        // Who has said nothing yet finds another door.
-        _ = draining.wait_for(|draining| *draining) => {}
+        // Who has said nothing when a drain begins finds another door; who
+        // comes later is told why.
+        _ = draining.changed() => {}
     }
     if first.come().is_empty() {
         return;

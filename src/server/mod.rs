@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -29,6 +29,44 @@ const WAITING_RELOADS: usize = 8;
 /// goodbye, when the last request has ended.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// The signals that a server knows. Waited for before anybody can know that
+/// it runs: what comes earlier ends the process.
+struct Signals {
+    hang_up: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, String> {
+        let signal = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+        Ok(Self {
+            hang_up: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.interrupt.recv() => Wish::Stop,
+            _ = self.terminate.recv() => Wish::Stop,
+            _ = self.hang_up.recv() => Wish::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Wish::Stop {}
+    }
+}
+
+/// What a signal asks for.
+#[derive(PartialEq, Eq)]
+enum Wish {
+    Reload,
+    Stop,
+}
+
 /// A running proxy.
 pub struct Server {
     source: Source,
@@ -36,6 +74,7 @@ pub struct Server {
     house: Current,
     drain: Arc<Drain>,
     reloads: mpsc::Receiver<Reload>,
+    signals: Signals,
     /// Where clients come in; with the ports that the system gave.
     pub listen: Vec<SocketAddr>,
     /// The admin port.
@@ -47,9 +86,10 @@ impl Server {
     /// runtime.
     ///
     /// # Errors
-    /// An address that cannot be bound or a credential file that cannot be
-    /// read, in one sentence.
+    /// An address that cannot be bound, a credential file that cannot be
+    /// read, or signals that cannot be waited for, in one sentence.
     pub fn start(source: Source, config: Config) -> Result<Self, String> {
+        let signals = Signals::new()?;
         let pool = Pool::new()?;
         let listeners = config.listen.iter().map(|at| listener::bind(*at));
         let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
@@ -77,28 +117,21 @@ impl Server {
             house,
             drain,
             reloads,
+            signals,
             listen,
             admin,
         })
     }
 
     /// Serves until SIGTERM or SIGINT, then lets streams in flight finish.
-    ///
-    /// # Errors
-    /// The signals cannot be waited for.
-    pub async fn run(mut self) -> Result<(), String> {
-        let signal = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
+    pub async fn run(mut self) {
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hang_up.recv() => {
+                wish = self.signals.next() => match wish {
+                    Wish::Stop => break,
                     // Said in the log; a signal has no other answer.
-                    let _ = self.reload();
-                }
+                    Wish::Reload => drop(self.reload()),
+                },
                 Some(tell) = self.reloads.recv() => {
                     // Whoever asked may have left.
                     let _ = tell.send(self.reload());
@@ -108,7 +141,8 @@ impl Server {
         let longest = self.house.load().config.drain;
         self.drain.begin();
         // Who still asks for a reload is told that it is too late.
-        drop(self.reloads);
+        self.reloads.close();
+        while self.reloads.try_recv().is_ok() {}
         log::info!("draining: {} requests in flight", self.drain.in_flight());
         tokio::select! {
             drained = timeout(longest, self.drain.empty()) => match drained {
@@ -116,11 +150,9 @@ impl Server {
                 Ok(()) => drop(timeout(GOODBYE, self.drain.closed()).await),
                 Err(_) => log::warn!("drain: {} requests cut off", self.drain.in_flight()),
             },
-            _ = terminate.recv() => log::warn!("stopped at the second signal"),
-            _ = interrupt.recv() => log::warn!("stopped at the second signal"),
+            () = self.signals.stop() => log::warn!("stopped at the second signal"),
         }
         log::info!("stopped");
-        Ok(())
     }
 
     /// Swaps the whole configuration, or nothing of it.

@@ -12,13 +12,16 @@ mod house;
 mod raw;
 mod talk;
 
+mod admin;
 mod bad_input;
 mod bodies;
+mod drain;
 mod headers;
 mod last_word;
 mod names;
 mod outcomes;
 mod plain;
+mod reload;
 mod smoke;
 mod streams;
 mod upstream;
