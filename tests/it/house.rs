@@ -158,9 +158,8 @@ impl House {
     async fn address(&self, before: &str) -> SocketAddr {
         let line = self.logged(before).await;
         let at = line.split(before).nth(1).unwrap();
-        at.trim_matches(|c: char| !c.is_ascii_digit())
-            .parse()
-            .unwrap()
+        let is_its = |c: char| c.is_ascii_hexdigit() || ".:[]".contains(c);
+        at.split(|c| !is_its(c)).next().unwrap().parse().unwrap()
     }
 
     /// Writes another configuration into its file.

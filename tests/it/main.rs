@@ -15,6 +15,7 @@ mod talk;
 mod admin;
 mod bad_input;
 mod bodies;
+mod cli;
 mod drain;
 mod headers;
 mod last_word;

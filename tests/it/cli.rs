@@ -1,0 +1,228 @@
+//! The command line: outputs, exit codes, and secrets in neither.
+
+use std::process::{Output, Stdio};
+
+use standin::mock::{At, Mock, Reply, Script};
+use tokio::process::Command;
+
+use crate::house::{Folder, House, providers, soon};
+use crate::talk::chat;
+
+async fn standin(folder: &Folder, arguments: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_standin"));
+    command
+        .args(arguments)
+        .current_dir(folder.file("."))
+        .env_remove("STANDIN_CONFIG")
+        .envs(env.iter().copied())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    soon("the command's end", command.output()).await.unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+const GOOD: &str =
+    "providers:\n  p: { base_url: \"http://127.0.0.1:1/v1\", api_key: sk-planted }\n";
+
+#[tokio::test]
+async fn check_says_good_or_every_problem() {
+    let folder = Folder::new();
+    folder.write("good.yaml", GOOD);
+    folder.write(
+        "bad.yaml",
+        "providrs: {}\nlisten: nowhere\nthreads: sk-planted\n",
+    );
+    let good = standin(&folder, &["check", "-c", "good.yaml"], &[]).await;
+    assert_eq!(good.status.code(), Some(0));
+    assert_eq!(
+        text(&good.stdout),
+        "good.yaml: 1 providers, 0 models: good\n"
+    );
+    for (arguments, env) in [
+        (&["check", "-c", "bad.yaml"][..], &[][..]),
+        (&["check"], &[("STANDIN_CONFIG", "bad.yaml")]),
+        (&["serve", "-c", "bad.yaml"], &[]),
+    ] {
+        let bad = standin(&folder, arguments, env).await;
+        assert_eq!(bad.status.code(), Some(2), "{arguments:?}");
+        assert!(bad.stdout.is_empty());
+        let problems: Vec<_> = text(&bad.stderr).lines().collect();
+        assert!(problems.len() >= 3, "{problems:?}");
+        assert!(
+            problems.iter().all(|line| line.starts_with("bad.yaml:")),
+            "{problems:?}"
+        );
+    }
+    std::fs::create_dir_all(folder.file("conf")).unwrap();
+    folder.write("conf/standin.yaml", GOOD);
+    let usual = standin(&folder, &["check"], &[]).await;
+    assert!(text(&usual.stdout).starts_with("conf/standin.yaml: "));
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_bad_configuration() {
+    let folder = Folder::new();
+    for command in ["check", "serve"] {
+        for name in ["missing.yaml", "."] {
+            let bad = standin(&folder, &[command, "-c", name], &[]).await;
+            assert_eq!(bad.status.code(), Some(2), "{command} {name}");
+            assert!(text(&bad.stderr).starts_with(name), "{}", text(&bad.stderr));
+            let bad = standin(&folder, &[command], &[("STANDIN_CONFIG", name)]).await;
+            assert_eq!(bad.status.code(), Some(2), "{command} {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_usage_is_2_and_help_is_0() {
+    let folder = Folder::new();
+    for arguments in [
+        &[][..],
+        &["fly"],
+        &["serve", "--fly"],
+        &["check", "-c"],
+        &["demo", "x"],
+    ] {
+        let output = standin(&folder, arguments, &[]).await;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+    }
+    for arguments in [&["--help"][..], &["--version"], &["serve", "--help"]] {
+        let output = standin(&folder, arguments, &[]).await;
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(!output.stdout.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_schema_is_json() {
+    let output = standin(&Folder::new(), &["schema"], &[]).await;
+    assert_eq!(output.status.code(), Some(0));
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(schema["properties"]["providers"].is_object());
+}
+
+#[tokio::test]
+async fn the_demo_walks_to_the_third_model() {
+    let output = standin(&Folder::new(), &["demo", "--once"], &[]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    for line in [
+        "openai/gpt-4o",
+        "429",
+        "openai/o1",
+        "503",
+        "google/gemini-1.5-pro",
+        "200",
+        "data: [DONE]",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[tokio::test]
+async fn what_fails_at_the_start_is_1() {
+    let folder = Folder::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap();
+    folder.write(
+        "listen.yaml",
+        &format!("listen: {at}\nadmin: 127.0.0.1:0\n{GOOD}"),
+    );
+    folder.write(
+        "admin.yaml",
+        &format!("listen: 127.0.0.1:0\nadmin: {at}\n{GOOD}"),
+    );
+    for name in ["listen.yaml", "admin.yaml"] {
+        let output = standin(&folder, &["serve", "-c", name], &[]).await;
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(text(&output.stderr).contains(&at.to_string()));
+    }
+    folder.write(
+        "certificates.yaml",
+        &format!("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n{GOOD}"),
+    );
+    let broken = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    let broken = folder.write("broken.pem", broken);
+    let env = [("SSL_CERT_FILE", broken.to_str().unwrap())];
+    let output = standin(&folder, &["serve", "-c", "certificates.yaml"], &env).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("SSL_CERT_FILE") && !said.contains("panicked"),
+        "{said}"
+    );
+}
+
+/// Everything that must stay between a client and its provider, through
+/// everything that is logged at the noisiest level.
+#[tokio::test]
+async fn no_secret_is_in_the_log_at_any_level() {
+    let reply = |text| Reply::answer(text);
+    let mock = Mock::start(Script::by_model([
+        ("good", reply("planted-answer")),
+        ("cut", reply("planted-answer and more").cut(At::Byte(200))),
+        (
+            "broken",
+            reply("x").header("bad header planted-answer", "1"),
+        ),
+        (
+            "error",
+            Reply::json(
+                500,
+                r#"{"error":{"message":"planted-answer","code":"planted-answer!"}}"#,
+            ),
+        ),
+        (
+            "auth",
+            Reply::json(401, r#"{"error":{"message":"sk-test-p planted-answer"}}"#),
+        ),
+    ]));
+    let mock = mock.await.unwrap();
+    let more = "admin_token: planted-token\nlog: { format: json, level: trace }\n";
+    let house = House::start(&providers(&[("p", &mock)], more)).await;
+    let headers = [
+        "authorization: Bearer planted-key",
+        "cookie: planted-cookie",
+    ];
+    for model in ["good", "cut", "broken", "error", "auth", "none"] {
+        for stream in [false, true] {
+            let body = chat(&[&format!("p/{model}")], stream).replace("Hello", "planted-prompt");
+            let mut talk = house.talk().await;
+            talk.post_with("/v1/chat/completions?key=planted-query", &headers, &body)
+                .await;
+        }
+    }
+    for raw in [
+        "GET / HTTP/1.1\r\nauthorization: planted-key\r\nno colon planted-key\r\n\r\n",
+        "GET / HTTP/9.9 planted-key\r\n\r\n",
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\nplanted-prompt\r\n",
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-length: 16\r\n\r\n{planted-prompt:",
+    ] {
+        let mut talk = house.talk().await;
+        talk.send(raw).await;
+        assert_eq!(talk.answer().await.status, 400);
+    }
+    let mut last = house.talk().await;
+    last.post_with(
+        "/v1/chat/completions",
+        &["x-request-id: the-last"],
+        &chat(&["p/good"], false),
+    )
+    .await;
+    house.logged("the-last").await;
+    let log = house.log();
+    assert!(log.iter().any(|line| line.contains("DEBUG")), "{log:?}");
+    for line in log {
+        assert!(
+            !line.contains("planted") && !line.contains("sk-test"),
+            "{line}"
+        );
+        let line: serde_json::Value = serde_json::from_str(&line).expect("one JSON object a line");
+        assert!(line["time"].is_string() && line["message"].is_string());
+    }
+}
