@@ -127,9 +127,8 @@ impl Call {
     /// A write has failed: the provider may have answered all the same.
     async fn last_look(&mut self) -> Result<(), Broken> {
         match timeout(LAST_LOOK, self.read_head()).await {
-            Ok(Ok(())) => Ok(()),
-            _ if self.reused && self.interim == 0 => Err(Broken::Stale),
-            Ok(Err(broken)) => Err(broken),
+            Ok(come) => come,
+            Err(_) if self.reused && self.interim == 0 => Err(Broken::Stale),
             Err(_) => Err(Broken::Reset),
         }
     }
