@@ -258,7 +258,12 @@ impl Frame {
             }
             out.extend_from_slice(line);
         }
-        out.extend_from_slice(b"\n\n");
+        // What stands behind the data: its line's end, other fields, the end.
+        if let Lines::Many(lines) = &self.data
+            && let Some(last) = lines.last()
+        {
+            out.extend_from_slice(&self.raw[last.end..]);
+        }
     }
 }
 
@@ -395,5 +400,14 @@ mod tests {
         );
         let spanning = edited(b"data: {\"x\":1\ndata: ,\"m\":2}\n\n", "1\n,", "3,");
         assert_eq!(spanning, "data: {\"x\":3,\"m\":2}\n\n");
+        let more = edited(
+            b"id: 1\ndata: {\"x\":1\r\ndata: ,\"m\":2\ndata: }\r\nevent: e\n\n",
+            "1\n,",
+            "3,",
+        );
+        assert_eq!(
+            more,
+            "id: 1\ndata: {\"x\":3,\"m\":2\ndata: }\r\nevent: e\n\n"
+        );
     }
 }
