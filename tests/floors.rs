@@ -2,6 +2,8 @@
 //! the modules listed above it in `lib.rs`, sockets stay where they belong,
 //! and no file outgrows its reader.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail their test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
