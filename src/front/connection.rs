@@ -14,6 +14,7 @@ use http::HeaderValue;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,6 +38,11 @@ pub(super) const WRITE: Duration = Duration::from_secs(60);
 /// closed, so that it sees its answer before the reset. Not bounded in bytes:
 /// a client that reads only when all is written has the whole body to send.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// What an HTTP/2 client may send before it hears from us. The protocol's own
+/// 64 KiB let a body of 30 MB take half a minute where the way is 50 ms long.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// RFC 9113 section 3.4
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -155,6 +161,14 @@ impl<D: Door> HttpServerApp for Http2<D> {
             let _ = session.finish().await;
         }
         None
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        let mut options = default_h2_options();
+        options
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+        Some(options)
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {

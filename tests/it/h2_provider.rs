@@ -52,7 +52,7 @@ pub(crate) struct H2Provider {
     _tasks: JoinSet<()>,
 }
 
-type Decide = fn(&Request<()>, usize) -> Act;
+pub(crate) type Decide = fn(&Request<()>, usize) -> Act;
 
 impl H2Provider {
     /// `act` decides by the request and its number, from 0.
