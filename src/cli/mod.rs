@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{Config, schema};
@@ -100,11 +101,23 @@ fn serve(config: Option<PathBuf>) -> Result<(), Failed> {
     let source = Source::find(config);
     let config = source.load().map_err(Failed::Configuration)?;
     start_log(config.log);
+    raise_descriptors();
     runtime(&config)?.block_on(async {
         let server = Server::start(source, config).map_err(Failed::Running)?;
         server.run().await;
         Ok(())
     })
+}
+
+/// Takes as many descriptors as the system allows without asking anyone: each
+/// stream holds two, and the usual 1024 are gone with five hundred of them.
+fn raise_descriptors() {
+    let limit = Resource::RLIMIT_NOFILE;
+    let raised = getrlimit(limit).and_then(|(_, most)| setrlimit(limit, most, most).map(|()| most));
+    match raised {
+        Ok(most) => log::debug!("{most} descriptors"),
+        Err(error) => log::warn!("descriptors stay as limited as they are: {error}"),
+    }
 }
 
 fn runtime(config: &Config) -> Result<Runtime, Failed> {

@@ -3,6 +3,7 @@
 use std::process::{Output, Stdio};
 
 use standin::mock::{At, Mock, Reply, Script};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::house::{Folder, House, providers, soon};
@@ -225,4 +226,29 @@ async fn no_secret_is_in_the_log_at_any_level() {
         let line: serde_json::Value = serde_json::from_str(&line).expect("one JSON object a line");
         assert!(line["time"].is_string() && line["message"].is_string());
     }
+}
+
+#[tokio::test]
+async fn serve_takes_all_descriptors_that_it_may() {
+    let folder = Folder::new();
+    let yaml = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n\
+                providers: { a: { base_url: \"http://127.0.0.1:9/v1\" } }\n";
+    let path = folder.write("standin.yaml", yaml);
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -Sn 128; exec \"$0\" serve -c \"$1\""])
+        .arg(env!("CARGO_BIN_EXE_standin"))
+        .arg(path)
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    soon("the first line", stderr.next_line()).await.unwrap();
+    let pid = child.id().unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    assert_eq!(words[3], words[4], "the soft limit is the hard one");
 }
