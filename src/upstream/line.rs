@@ -15,7 +15,7 @@ use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::ErrorType;
 use pingora_http::RequestHeader;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::base::Secret;
 use crate::config::{BaseUrl, Credential, HttpVersion, Provider};
@@ -28,6 +28,10 @@ const H2_STREAMS: usize = 100;
 /// How often an HTTP/2 connection is asked whether it still lives: behind a
 /// dead one every request would wait for its own timeout.
 const H2_PING: Duration = Duration::from_secs(20);
+
+/// How soon a look-up that failed is tried again: a crowd of requests for a
+/// name that is not there asks once a second.
+const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
 
 type Peers = Vec<Arc<HttpPeer>>;
 type KeyHeader = Option<(HeaderName, HeaderValue)>;
@@ -44,8 +48,9 @@ pub(super) struct Line {
     file: Option<KeyFile>,
     /// Where the provider is; nothing until that is first needed.
     peers: ArcSwapOption<Peers>,
-    /// Held while the first look-up runs, so that it runs once.
-    first: tokio::sync::Mutex<()>,
+    /// Held while the first look-up runs, so that it runs once; when the last
+    /// one failed.
+    first: tokio::sync::Mutex<Option<Instant>>,
     /// Tells connections apart that must not come from the pool.
     fresh: AtomicU64,
 }
@@ -95,7 +100,7 @@ impl Line {
             key: ArcSwap::from_pointee(key),
             file,
             peers: ArcSwapOption::new(peers),
-            first: tokio::sync::Mutex::new(()),
+            first: tokio::sync::Mutex::new(None),
             fresh: AtomicU64::new(1),
             url,
         })
@@ -151,11 +156,17 @@ impl Line {
         if let Some(peers) = self.peers.load_full() {
             return Ok(peers);
         }
-        let _first = self.first.lock().await;
+        let mut failed = self.first.lock().await;
         if let Some(peers) = self.peers.load_full() {
             return Ok(peers);
         }
-        let addresses = self.look_up().await.ok_or(Broken::Connect)?;
+        if failed.is_some_and(|at| at.elapsed() < LOOK_UP_AGAIN) {
+            return Err(Broken::Connect);
+        }
+        let Some(addresses) = self.look_up().await else {
+            *failed = Some(Instant::now());
+            return Err(Broken::Connect);
+        };
         let peers = Arc::new(self.peers_at(&addresses));
         self.peers.store(Some(Arc::clone(&peers)));
         Ok(peers)
