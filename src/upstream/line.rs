@@ -33,6 +33,9 @@ const H2_PING: Duration = Duration::from_secs(20);
 /// name that is not there asks once a second.
 const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long the background waits for one name before it turns to the next.
+const LONGEST_LOOK_UP: Duration = Duration::from_secs(10);
+
 type Peers = Vec<Arc<HttpPeer>>;
 type KeyHeader = Option<(HeaderName, HeaderValue)>;
 
@@ -201,25 +204,24 @@ impl Line {
         addresses.iter().map(peer).collect()
     }
 
-    /// Looks the addresses up again, if they have been needed. A look-up that
-    /// fails leaves the old ones.
+    /// Looks the addresses up, also those that nobody has needed yet: a look-up
+    /// that takes longer than a request waits still comes to its end here. One
+    /// that fails leaves the old addresses.
     pub(super) async fn refresh_addresses(&self) {
-        let Some(known) = self.peers.load_full() else {
-            return;
-        };
         if self.url.host.parse::<IpAddr>().is_ok() {
             return;
         }
-        let Some(found) = self.look_up().await else {
+        let Ok(Some(found)) = timeout(LONGEST_LOOK_UP, self.look_up()).await else {
             return;
         };
+        let known = self.peers.load_full();
         let is_known = |address: &SocketAddr| {
-            known
-                .iter()
-                .any(|peer| peer._address.as_inet() == Some(address))
+            let mut peers = known.iter().flat_map(|peers| peers.iter());
+            peers.any(|peer| peer._address.as_inet() == Some(address))
         };
-        if found.len() != known.len() || !found.iter().all(is_known) {
-            log::info!("{} has moved to {found:?}", self.url.host);
+        let count = known.as_ref().map_or(0, |peers| peers.len());
+        if found.len() != count || !found.iter().all(is_known) {
+            log::info!("{} is at {found:?}", self.url.host);
             self.peers.store(Some(Arc::new(self.peers_at(&found))));
         }
     }

@@ -50,7 +50,7 @@ pub struct Ways {
 
 impl Ways {
     /// Reads credential files; addresses are looked up when they are first
-    /// needed, those of `before` are kept.
+    /// needed or in the background, those of `before` are kept.
     ///
     /// # Errors
     /// A credential file that cannot be read, in one sentence.
@@ -67,7 +67,7 @@ impl Ways {
         })
     }
 
-    /// Looks addresses up again that have been needed before.
+    /// Looks all addresses up again.
     pub async fn refresh_addresses(&self) {
         for line in self.lines.values() {
             line.refresh_addresses().await;
