@@ -176,14 +176,25 @@ impl Peek {
             return Err(PeekError::TooLong);
         }
         let [mut model, mut models, mut stream, mut options] = [(); 4].map(|()| Slot::default());
-        let mut spans = [Span::default(); KEPT];
-        let mut count = 0;
+        // Filled where it is, as it is large.
+        let mut peek = Self {
+            model: None,
+            models: None,
+            stream_options: None,
+            include_usage: None,
+            has_options: false,
+            stream: false,
+            asks_usage: false,
+            brought_models: false,
+            spans: [Span::default(); KEPT],
+            count: 0,
+        };
         json::object(body, |member| {
             let span = Span::of(&member);
-            if let Some(place) = spans.get_mut(count) {
+            if let Some(place) = peek.spans.get_mut(peek.count) {
                 *place = span;
             }
-            count += 1;
+            peek.count += 1;
             let key = member.key;
             if key.is("model") {
                 model.fill(span);
@@ -220,18 +231,11 @@ impl Peek {
         if let Some(value) = stream {
             check_kind(value, Kind::Bool, "stream", "a boolean")?;
         }
-        let mut peek = Self {
-            model,
-            models,
-            stream_options: options,
-            include_usage: None,
-            has_options: false,
-            stream: stream == Some(b"true"),
-            asks_usage: false,
-            brought_models,
-            spans,
-            count,
-        };
+        peek.model = model;
+        peek.models = models;
+        peek.stream_options = options;
+        peek.stream = stream == Some(b"true");
+        peek.brought_models = brought_models;
         if let Some((at, value)) = given(body, options) {
             check_kind(value, Kind::Object, "stream_options", "an object")?;
             peek.has_options = true;

@@ -6,20 +6,27 @@
 //! never allocate. What they have found valid can then be walked with
 //! [`members`] and [`elements`].
 //!
-//! The rooms: `scan` is the grammar and `string` a string's, `lanes` finds what
-//! matters within 64 bytes of one, `vector` is the same with the processor's
-//! vectors, `text` reads and writes strings.
+//! The rooms: `scan` is the grammar, over `nest`, the open brackets, and `gaps`,
+//! what repeats between long strings. `lanes` chooses how a string is read:
+//! by `words`, which is the measure of all, or by `vector`, `plain` and `masks`
+//! with the processor's vectors. `text` reads and writes strings.
 
+mod gaps;
 #[cfg(test)]
 pub(in crate::wire) mod grow;
 mod lanes;
+#[cfg(target_arch = "x86_64")]
+mod masks;
+mod nest;
+#[cfg(target_arch = "x86_64")]
+mod plain;
 mod scan;
-mod string;
 #[cfg(test)]
 mod tests;
 mod text;
 #[cfg(target_arch = "x86_64")]
 mod vector;
+mod words;
 
 use std::fmt;
 use std::ops::Range;
@@ -114,31 +121,31 @@ pub struct Member<'a> {
     pub value_at: Range<usize>,
 }
 
+impl<'a> Member<'a> {
+    fn at(doc: &'a [u8], key_at: Range<usize>, value_at: Range<usize>) -> Self {
+        Self {
+            key: Key::within(doc, key_at.start + 1..key_at.end - 1),
+            key_at,
+            value_at,
+        }
+    }
+}
+
 /// Checks that `doc` is one JSON object, and shows its members in order.
 ///
 /// # Errors
 /// [`Fault::NotAnObject`] where it is valid JSON of another type, else the
 /// first thing that is wrong. Members that stand before a fault have been
 /// shown by then.
-pub fn object(doc: &[u8], mut visit: impl FnMut(Member<'_>)) -> Result<(), Syntax> {
+pub fn object(doc: &[u8], visit: impl FnMut(Member<'_>)) -> Result<(), Syntax> {
     let start = scan::blank(doc, 0);
     if doc.get(start) != Some(&b'{') {
         value(doc)?;
         return Err(scan::fault(start, Fault::NotAnObject));
     }
-    let lanes = Best::detect();
     let mut at = scan::blank(doc, start + 1);
     if doc.get(at) != Some(&b'}') {
-        loop {
-            let member = member(doc, at, lanes)?;
-            at = scan::blank(doc, member.value_at.end);
-            visit(member);
-            match doc.get(at) {
-                Some(b',') => at = scan::blank(doc, at + 1),
-                Some(b'}') => break,
-                _ => return Err(scan::unexpected(doc, at)),
-            }
-        }
+        at = Best::detect().members(doc, at, visit)?;
     }
     end(doc, at + 1)
 }
@@ -208,9 +215,9 @@ impl<'a> Iterator for Members<'a> {
     type Item = Member<'a>;
 
     fn next(&mut self) -> Option<Member<'a>> {
-        let member = member(self.doc, self.at.take()?, self.lanes).ok()?;
-        self.at = after_comma(self.doc, member.value_at.end);
-        Some(member)
+        let (key_at, value_at) = self.lanes.member(self.doc, self.at.take()?).ok()?;
+        self.at = after_comma(self.doc, value_at.end);
+        Some(Member::at(self.doc, key_at, value_at))
     }
 }
 
@@ -232,21 +239,6 @@ impl Iterator for Elements<'_> {
         self.at = after_comma(self.doc, end);
         Some(start..end)
     }
-}
-
-/// The member whose key begins at `at`, one level deep.
-fn member(doc: &[u8], at: usize, lanes: Best) -> Result<Member<'_>, Syntax> {
-    if doc.get(at) != Some(&b'"') {
-        return Err(scan::unexpected(doc, at));
-    }
-    let key_end = lanes.string(doc, at + 1)?;
-    let start = scan::colon(doc, key_end)?;
-    let end = lanes.value(doc, start, 1)?;
-    Ok(Member {
-        key: Key::within(doc, at + 1..key_end - 1),
-        key_at: at..key_end,
-        value_at: start..end,
-    })
 }
 
 /// Where the first thing within a pair of brackets begins, if there is one.

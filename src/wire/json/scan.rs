@@ -1,12 +1,15 @@
 //! The grammar of JSON as one loop over bytes.
 //!
-//! What is open is remembered as one bit for each level, so that nothing
-//! recurses. The functions marked `inline(always)` are compiled once for each
+//! Nothing recurses: what is open is kept as bits. The functions marked `inline(always)` are compiled once for each
 //! set of [`Lanes`], within a function that may use its instructions.
 
-use super::lanes::Lanes;
-use super::string::string;
-use super::{Fault, MAX_DEPTH, Syntax};
+use std::ops::Range;
+
+use super::gaps::Gaps;
+use super::lanes::{Lanes, Owed};
+use super::nest::Nest;
+use super::words::{Words, text};
+use super::{Fault, Member, Syntax};
 
 #[cold]
 pub(super) fn fault(at: usize, fault: Fault) -> Syntax {
@@ -57,56 +60,83 @@ pub(super) fn colon(doc: &[u8], key_end: usize) -> Result<usize, Syntax> {
     Ok(blank(doc, at + 1))
 }
 
-/// Which brackets are open: one bit for each level, set for an object.
-struct Nest {
-    levels: [u64; MAX_DEPTH / 64],
-    depth: usize,
-    in_object: bool,
+/// What is known of a document from what has been read of it.
+pub(super) struct Memory {
+    gaps: Gaps,
+    owed: Owed,
 }
 
-impl Nest {
+impl Memory {
     #[inline(always)]
-    fn open(&mut self, object: bool, at: usize) -> Result<(), Syntax> {
-        let Some(word) = self.levels.get_mut(self.depth / 64) else {
-            return Err(fault(at, Fault::TooDeep));
-        };
-        let bit = 1 << (self.depth % 64);
-        *word = if object { *word | bit } else { *word & !bit };
-        self.depth += 1;
-        self.in_object = object;
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn close(&mut self) {
-        self.depth -= 1;
-        // The level below the outermost one is never asked for.
-        let below = self.depth.wrapping_sub(1);
-        self.in_object = self
-            .levels
-            .get(below / 64)
-            .is_some_and(|word| word >> (below % 64) & 1 == 1);
+    pub(super) fn new() -> Self {
+        Self {
+            gaps: Gaps::new(),
+            owed: Owed::new(),
+        }
     }
 }
 
 /// Checks the value that begins at `start`, `outer` levels deep, and returns
 /// where it ends.
 #[inline(always)]
-pub(super) fn value<L: Lanes>(
+pub(super) fn alone<L: Lanes>(
     doc: &[u8],
     start: usize,
     outer: usize,
     lanes: L,
 ) -> Result<usize, Syntax> {
-    let mut nest = Nest {
-        levels: [0; MAX_DEPTH / 64],
-        depth: outer,
-        in_object: false,
-    };
+    // Lists of names are read by this one by one.
+    if doc.get(start) == Some(&b'"')
+        && let Some(end) = lanes.short(doc, start + 1)
+    {
+        return Ok(end);
+    }
+    value(doc, start, outer, &mut Memory::new(), lanes)
+}
+
+/// [`alone`] with what is known of the document already. Within one document `outer` is to be the same with the same
+/// memory.
+#[inline(always)]
+pub(super) fn value<L: Lanes>(
+    doc: &[u8],
+    start: usize,
+    outer: usize,
+    memory: &mut Memory,
+    lanes: L,
+) -> Result<usize, Syntax> {
+    let found = walk(doc, start, outer, memory, lanes);
+    let settled = memory.owed.is_clear() || lanes.settle(doc, &mut memory.owed);
+    match found {
+        Ok(end) if settled => Ok(end),
+        _ => again(doc, start, outer),
+    }
+}
+
+/// [`value`] where something was wrong: what and where is told by the way that
+/// leaves nothing for later, so that all report the same.
+#[cold]
+#[inline(never)]
+fn again(doc: &[u8], start: usize, outer: usize) -> Result<usize, Syntax> {
+    walk(doc, start, outer, &mut Memory::new(), Words)
+}
+
+#[inline(always)]
+fn walk<L: Lanes>(
+    doc: &[u8],
+    start: usize,
+    outer: usize,
+    memory: &mut Memory,
+    lanes: L,
+) -> Result<usize, Syntax> {
+    let mut nest = Nest::new(outer);
     let mut at = start;
+    memory.gaps.begin();
     loop {
         at = match doc.get(at) {
-            Some(b'"') => string(doc, at + 1, lanes)?,
+            Some(b'"') => match lanes.short(doc, at + 1) {
+                Some(end) => end,
+                None => strings(doc, at + 1, &mut nest, memory, lanes)?,
+            },
             Some(b'{') => {
                 nest.open(true, at)?;
                 at = blank(doc, at + 1);
@@ -133,24 +163,97 @@ pub(super) fn value<L: Lanes>(
             _ => return Err(unexpected(doc, at)),
         };
         loop {
-            if nest.depth == outer {
+            if nest.depth() == outer {
                 return Ok(at);
             }
             at = blank(doc, at);
+            let in_object = nest.in_object();
             match doc.get(at) {
                 Some(b',') => {
                     at = blank(doc, at + 1);
-                    if nest.in_object {
+                    if in_object {
                         at = key(doc, at, lanes)?;
                     }
                     break;
                 }
-                Some(b'}') if nest.in_object => nest.close(),
-                Some(b']') if !nest.in_object => nest.close(),
+                Some(b'}') if in_object => nest.close(),
+                Some(b']') if !in_object => nest.close(),
                 _ => return Err(unexpected(doc, at)),
             }
             at += 1;
         }
+    }
+}
+
+/// The string whose inside begins at `start`, and all that follow it after
+/// gaps that are remembered; returns where the last one ends.
+#[inline(always)]
+fn strings<L: Lanes>(
+    doc: &[u8],
+    start: usize,
+    nest: &mut Nest,
+    memory: &mut Memory,
+    lanes: L,
+) -> Result<usize, Syntax> {
+    memory.gaps.remember(doc, start, nest.all());
+    let mut start = start;
+    loop {
+        let end = lanes.long(doc, start, &mut memory.owed)?;
+        let Some((next, open)) = memory.gaps.pass(doc, end, nest.all(), lanes) else {
+            return Ok(end);
+        };
+        nest.set_all(open);
+        start = next;
+    }
+}
+
+/// The members of an object whose first key begins at `at`, one level deep;
+/// returns where the object's closing bracket stands.
+#[inline(always)]
+pub(super) fn members<'a, L: Lanes>(
+    doc: &'a [u8],
+    start: usize,
+    mut visit: impl FnMut(Member<'a>),
+    lanes: L,
+) -> Result<usize, Syntax> {
+    let mut memory = Memory::new();
+    let mut at = start;
+    loop {
+        let (key_at, value_at) = member(doc, at, &mut memory, lanes)?;
+        at = blank(doc, value_at.end);
+        visit(Member::at(doc, key_at, value_at));
+        match doc.get(at) {
+            Some(b',') => at = blank(doc, at + 1),
+            Some(b'}') => return Ok(at),
+            _ => return Err(unexpected(doc, at)),
+        }
+    }
+}
+
+/// The member whose key begins at `at`, one level deep: where its key and its
+/// value stand.
+#[inline(always)]
+pub(super) fn member<L: Lanes>(
+    doc: &[u8],
+    at: usize,
+    memory: &mut Memory,
+    lanes: L,
+) -> Result<(Range<usize>, Range<usize>), Syntax> {
+    if doc.get(at) != Some(&b'"') {
+        return Err(unexpected(doc, at));
+    }
+    let key_end = string(doc, at + 1, lanes).or_else(|_| text(doc, at + 1))?;
+    let start = colon(doc, key_end)?;
+    let end = value(doc, start, 1, memory, lanes)?;
+    Ok((at..key_end, start..end))
+}
+
+/// A string that is checked in full at once.
+#[inline(always)]
+fn string<L: Lanes>(doc: &[u8], start: usize, lanes: L) -> Result<usize, Syntax> {
+    match lanes.short(doc, start) {
+        Some(end) => Ok(end),
+        None => lanes.exact(doc, start),
     }
 }
 

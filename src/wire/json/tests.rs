@@ -7,7 +7,11 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::grow::Seed;
-use super::lanes::{Lanes, Masks, Portable};
+use super::lanes::Lanes;
+#[cfg(target_arch = "x86_64")]
+use super::masks::{Blocks, Masks};
+use super::scan::Memory;
+use super::words::Words;
 use super::*;
 
 const SAMPLE: &str = r#" {"model" : "a\/b", "messages":[{"role":"user","content":"a line\nand \"one\" \u00e9 more — of them, long enough to fill a block of bytes"}, {}, []],
@@ -19,22 +23,18 @@ fn reference(doc: &[u8]) -> bool {
 }
 
 fn portable(doc: &[u8]) -> Result<usize, Syntax> {
-    scan::value(doc, scan::blank(doc, 0), 0, Portable)
+    scan::value(doc, scan::blank(doc, 0), 0, &mut Memory::new(), Words)
 }
 
 fn chosen(doc: &[u8]) -> Result<usize, Syntax> {
     Best::detect().value(doc, scan::blank(doc, 0), 0)
 }
 
+/// Judges `doc` in every way there is, and by serde_json.
 fn check(doc: &[u8]) {
     let shown = String::from_utf8_lossy(doc);
     assert_eq!(value(doc).is_ok(), reference(doc), "{shown}");
     assert_eq!(chosen(doc), portable(doc), "{shown}");
-    #[cfg(target_arch = "x86_64")]
-    if let Some(lanes) = vector::Avx2::detect() {
-        let found = lanes.value(doc, scan::blank(doc, 0), 0);
-        assert_eq!(found, portable(doc), "{shown}");
-    }
     if let Err(syntax) = value(doc) {
         assert!(syntax.at <= doc.len(), "{syntax:?} in {shown}");
     }
@@ -173,8 +173,9 @@ fn bytes_that_are_no_utf8_are_refused_anywhere_in_a_long_string() {
     assert_eq!(fault_of(endless), Fault::NotUtf8);
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
-fn both_kinds_of_lanes_see_the_same() {
+fn masks_show_what_is_there() {
     let mut seed = Seed(3);
     for round in 0..20_000 {
         let mut bytes = [0; 64];
@@ -186,46 +187,284 @@ fn both_kinds_of_lanes_see_the_same() {
                 _ => b'x',
             };
         }
-        let slow = Portable.block(&bytes);
-        for (at, byte) in bytes.iter().enumerate() {
-            let bit = |mask: u64| mask >> at & 1 == 1;
-            assert_eq!(bit(slow.stops), *byte < 0x20 || *byte == b'"');
-            assert_eq!(bit(slow.backslashes), *byte == b'\\');
-            assert_eq!(bit(Portable.wide(&bytes).bit7), *byte >= 0x80);
-            assert!(!bit(slow.tame) || b"\"/bfnrt".contains(byte));
-        }
-        let mut escaped = 0_u64;
-        for (at, byte) in bytes.iter().enumerate().take(63) {
-            if *byte == b'\\' && escaped >> at & 1 == 0 {
-                escaped |= 2 << at;
-            }
-        }
-        assert_eq!(slow.escaped(), escaped);
-        #[cfg(target_arch = "x86_64")]
-        {
-            use super::vector::{Avx2, Avx512};
-            if let Some(lanes) = Avx2::detect() {
-                compare(lanes, &bytes);
-            }
-            if let Some(lanes) = Avx512::detect() {
-                compare(lanes, &bytes);
-            }
+        if let Some(lanes) = vector::Avx2::detect() {
+            compare(lanes, &bytes);
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-fn compare(lanes: impl Lanes, bytes: &[u8; 64]) {
-    let (quick, slow) = (lanes.block(bytes), Portable.block(bytes));
-    for (at, byte) in bytes.iter().enumerate() {
-        let tame = quick.tame >> at & 1 == 1;
-        assert_eq!(tame, b"\"/fnt".contains(byte), "{byte:#x}");
+fn compare(lanes: impl Blocks, bytes: &[u8; 64]) {
+    let mask = |is: &dyn Fn(u8) -> bool| {
+        let bits = bytes.iter().enumerate();
+        bits.fold(0, |mask, (at, byte)| mask | u64::from(is(*byte)) << at)
+    };
+    let masks = lanes.block(bytes);
+    let wide = mask(&|byte| byte >= 0x80);
+    let wanted = Masks {
+        stops: mask(&|byte| byte < 0x20 || byte == b'"'),
+        backslashes: mask(&|byte| byte == b'\\'),
+        tame: mask(&|byte| b"\"/fnt".contains(&byte)),
+        wide: masks.wide,
+    };
+    assert_eq!(masks, wanted);
+    assert_eq!(masks.wide != 0, wide != 0);
+    let bits = lanes.wide(bytes);
+    assert_eq!(bits.bit7, wide);
+    assert_eq!(bits.bit6, mask(&|byte| byte & 0x40 != 0));
+    assert_eq!(bits.bit5, mask(&|byte| byte & 0x20 != 0));
+    assert_eq!(bits.bit4, mask(&|byte| byte & 0x10 != 0));
+    let delicate = [0xC0, 0xC1, 0xE0, 0xED];
+    assert_eq!(bits.delicate, mask(&|byte| delicate.contains(&byte)));
+    let mut escaped = 0_u64;
+    for (at, byte) in bytes.iter().enumerate().take(63) {
+        if *byte == b'\\' && escaped >> at & 1 == 0 {
+            escaped |= 2 << at;
+        }
     }
-    let same = |a: Masks| (a.stops, a.backslashes, a.wide != 0, a.escaped());
-    assert_eq!(same(quick), same(slow));
-    assert_eq!(lanes.wide(bytes), Portable.wide(bytes));
-    let head = bytes.first_chunk().unwrap();
-    assert_eq!(lanes.glance(head), Portable.glance(head));
+    assert_eq!(masks.escaped(), escaped);
+}
+
+#[test]
+fn all_lanes_tell_how_much_is_alike() {
+    let mut seed = Seed(5);
+    for _ in 0..5_000 {
+        let one: [u8; 64] = std::array::from_fn(|_| seed.next() as u8);
+        let mut other = one;
+        for _ in 0..seed.below(3) {
+            other[seed.below(64)] ^= 1 << seed.below(8);
+        }
+        let wanted = one.iter().zip(other).take_while(|(a, b)| *a == b).count();
+        assert_eq!(Words.alike(&one, &other), wanted);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(lanes) = vector::Avx2::detect() {
+            assert_eq!(lanes.alike(&one, &other), wanted);
+        }
+    }
+}
+
+/// What closes a document that ends within a string.
+fn closing(doc: &str) -> String {
+    let mut open = Vec::new();
+    for outside in doc.replace("\\n", "").split('"').step_by(2) {
+        for byte in outside.bytes() {
+            match byte {
+                b'[' => open.push(']'),
+                b'{' => open.push('}'),
+                b']' | b'}' => drop(open.pop()),
+                _ => {}
+            }
+        }
+    }
+    open.push('"');
+    open.iter().rev().collect()
+}
+
+/// Documents of long strings with the same few gaps between them, wherever
+/// they fit and wherever they do not.
+#[test]
+fn a_gap_counts_only_where_it_is_open_to_the_same() {
+    const GAPS: [&str; 16] = [
+        "\",\"",
+        "\",\"b\":\"",
+        "\"},{\"b\":\"",
+        "\"},{\"role\":\"user\",\"content\":\"",
+        "\"},{\"role\":\"assistant\",\"content\":\"",
+        "\",\"role\":\"user\"},{\"content\":\"",
+        "\"],[\"",
+        "\",[[]],\"",
+        "\",[{\"a\":\"",
+        "\"}],\"",
+        "\"}]},{\"c\":[{\"t\":\"",
+        "\" , \n\t  \"",
+        "\",12,\"",
+        "\",\"\u{e9}\":\"",
+        "\"]}],[{\"k\":[\"",
+        "\",\"a\\nb\":1.5e-3,\"b\":\"",
+    ];
+    const OPENS: [&str; 6] = [
+        "[\"",
+        "{\"a\":\"",
+        "[{\"a\":\"",
+        "[[\"",
+        "{\"m\":[{\"c\":\"",
+        "{\"model\":\"a\",\"m\":[[{\"c\":\"",
+    ];
+    const CLOSES: [&str; 8] = ["\"]", "\"}", "\"}]", "\"]]", "\"}]}", "\"}]]}", "\"", ""];
+    let mut seed = Seed(6);
+    let mut valid = 0;
+    for _ in 0..8_000 {
+        let few = 1 + seed.below(3);
+        let mine: Vec<&str> = (0..few).map(|_| seed.pick(&GAPS)).collect();
+        let mut doc = seed.pick(&OPENS).to_owned();
+        for turn in 0..seed.below(9) {
+            if turn > 0 {
+                let gap = if seed.one_in(12) {
+                    seed.pick(&GAPS)
+                } else {
+                    mine[turn % few]
+                };
+                doc.push_str(gap);
+            }
+            let text = seed.pick(&["x", "a line\\n", "caf\u{e9} ", "\u{65e5}\u{672c}"]);
+            let longest = [0, 40, 200][seed.below(3)];
+            doc.push_str(&text.repeat(seed.below(1 + longest) / text.len()));
+        }
+        let close = if seed.one_in(4) {
+            seed.pick(&CLOSES).to_owned()
+        } else {
+            closing(&doc)
+        };
+        for doc in [
+            format!("{doc}{close}"),
+            format!("{doc}{close}{}", " ".repeat(70)),
+        ] {
+            check(doc.as_bytes());
+            valid += usize::from(value(doc.as_bytes()).is_ok());
+            let spoilt = seed.spoil(&doc);
+            check(&spoilt);
+            let cut = seed.below(doc.len() + 1);
+            check(&doc.as_bytes()[..cut]);
+        }
+    }
+    assert!(valid > 4_000, "only {valid} documents were valid");
+}
+
+#[test]
+fn a_gap_is_no_way_past_the_limit_of_nesting() {
+    // The same bytes, one level deeper each time.
+    let deeper = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",[\"";
+    for levels in [60, 62, 63, 64, 126, 127, 511, 512, 513, 600] {
+        let doc = format!("[\"{}x\"{}", deeper.repeat(levels - 1), "]".repeat(levels));
+        check_depth(doc.as_bytes(), levels);
+        let inner = "[\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"],";
+        let doc = format!(
+            "{}{}1{}",
+            "[".repeat(levels),
+            inner.repeat(20),
+            "]".repeat(levels)
+        );
+        check_depth(doc.as_bytes(), levels + 1);
+        let pair = "{\"a\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",\"b\":[[]]},";
+        let doc = format!(
+            "{}{}1{}",
+            "[".repeat(levels),
+            pair.repeat(20),
+            "]".repeat(levels)
+        );
+        check_depth(doc.as_bytes(), levels + 3);
+    }
+}
+
+fn check_depth(doc: &[u8], levels: usize) {
+    assert_eq!(value(doc).is_ok(), levels <= MAX_DEPTH, "{levels} levels");
+    assert_eq!(chosen(doc), portable(doc), "{levels} levels");
+}
+
+/// Many blocks whose UTF-8 is left for later, with one fault somewhere.
+#[test]
+fn utf8_that_is_checked_later_is_checked() {
+    const CHARACTERS: [&str; 10] = [
+        "plain ",
+        "word\\n",
+        "\u{e9}",
+        "\u{7ff}",
+        "\u{800}",
+        "\u{d7ff}",
+        "\u{ffff}",
+        "\u{10000}",
+        "\u{10ffff}",
+        "\u{65e5}",
+    ];
+    let mut seed = Seed(7);
+    for round in 0..1_000 {
+        let mut doc = String::from("{\"a\":[\"");
+        for _ in 0..seed.below(6) {
+            let rare = 1 + seed.below(40);
+            for _ in 0..seed.below(400) {
+                let any = seed.one_in(rare);
+                doc.push_str(if any {
+                    seed.pick(&CHARACTERS)
+                } else {
+                    "a few words "
+                });
+            }
+            doc.push_str("\",\"");
+        }
+        doc.push_str("\"]}");
+        if seed.one_in(2) {
+            doc.push_str(&" ".repeat(seed.below(80)));
+        }
+        assert!(value(doc.as_bytes()).is_ok());
+        let mut doc = doc.into_bytes();
+        assert_eq!(chosen(&doc), portable(&doc));
+        for _ in 0..4 {
+            let at = seed.below(doc.len());
+            let kept = doc[at];
+            doc[at] = match round % 3 {
+                0 => seed.next() as u8,
+                1 => 0x80 | seed.next() as u8,
+                _ => kept ^ (0x80 >> seed.below(8)),
+            };
+            assert_eq!(
+                chosen(&doc),
+                portable(&doc),
+                "{kept:#x} at {at} is now {:#x}, of {}",
+                doc[at],
+                doc.len()
+            );
+            assert_eq!(
+                value(&doc).is_ok(),
+                reference(&doc),
+                "{kept:#x} at {at} is now {:#x}: {:?}",
+                doc[at],
+                serde_json::from_slice::<IgnoredAny>(&doc)
+            );
+            doc[at] = kept;
+        }
+    }
+}
+
+#[test]
+fn every_pair_and_every_four_bytes_are_judged_by_their_utf8_in_a_long_string() {
+    const SECONDS: [u8; 12] = [
+        0x20, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xE0, 0xF0, 0xFF,
+    ];
+    let mut seed = Seed(8);
+    let mut doc = [b"[\"".as_slice(), &[b'x'; 450], b"\"]"].concat();
+    for lead in 0x80..=0xFF {
+        for second in SECONDS {
+            for third in SECONDS {
+                for fourth in [0x20, 0x80, 0xC2] {
+                    let at = 2 + seed.below(400);
+                    doc[at..at + 4].copy_from_slice(&[lead, second, third, fourth]);
+                    assert_eq!(
+                        value(&doc).is_ok(),
+                        std::str::from_utf8(&doc).is_ok(),
+                        "{lead:x} {second:x} {third:x} {fourth:x}"
+                    );
+                    doc[at..at + 4].fill(b'x');
+                }
+            }
+        }
+    }
+    // Cut by the end of a block, by the string's end and by an escape.
+    for cut in ["\u{10ffff}", "\u{ffff}", "\u{e9}"] {
+        for at in 2..200 {
+            for length in 1..=cut.len() {
+                for after in [&b"x"[..], b"\"", b"\\u00e9", b"\\n", b"\\\\"] {
+                    let mut doc = [b"[\"".as_slice(), &[b'x'; 300]].concat();
+                    doc.truncate(at);
+                    doc.extend(&cut.as_bytes()[..length]);
+                    doc.extend(after);
+                    doc.extend(if after == b"\"" { &b", 1"[..] } else { b"xx\"" });
+                    doc.extend([b"]".as_slice(), &[b' '; 200]].concat());
+                    assert_eq!(value(&doc).is_ok(), length == cut.len());
+                    assert_eq!(chosen(&doc), portable(&doc));
+                }
+            }
+        }
+    }
 }
 
 #[test]

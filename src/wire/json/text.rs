@@ -8,14 +8,16 @@ use std::ops::Range;
 pub struct Key<'a> {
     /// Valid UTF-8 with valid escapes: only the scanner makes keys.
     raw: &'a [u8],
+    /// Whether there is an escape in it.
+    escaped: bool,
 }
 
 impl<'a> Key<'a> {
     /// The key whose inside the scanner has found at `inside`.
     pub(in crate::wire) fn within(doc: &'a [u8], inside: Range<usize>) -> Self {
-        Self {
-            raw: doc.get(inside).unwrap_or_default(),
-        }
+        let raw = doc.get(inside).unwrap_or_default();
+        let escaped = raw.contains(&b'\\');
+        Self { raw, escaped }
     }
 
     /// The bytes between the quotes, escapes and all.
@@ -25,17 +27,16 @@ impl<'a> Key<'a> {
 
     /// Whether this is `name` once decoded: `"mod\u0065l"` is `model`. A half
     /// of a surrogate pair is like no character.
+    #[inline]
     pub fn is(&self, name: &str) -> bool {
-        // No escape is shorter than what it stands for.
-        if self.raw.len() < name.len() {
-            return false;
+        if self.escaped {
+            return self.is_once_decoded(name);
         }
-        if self.raw == name.as_bytes() {
-            return !self.raw.contains(&b'\\');
-        }
-        if !self.raw.contains(&b'\\') {
-            return false;
-        }
+        self.raw == name.as_bytes()
+    }
+
+    #[cold]
+    fn is_once_decoded(&self, name: &str) -> bool {
         let Ok(mut raw) = str::from_utf8(self.raw) else {
             return false;
         };
