@@ -1,7 +1,8 @@
 //! The grammar of JSON as one loop over bytes.
 //!
-//! Nothing recurses: what is open is kept as bits. The functions marked `inline(always)` are compiled once for each
-//! set of [`Lanes`], within a function that may use its instructions.
+//! Nothing recurses: what is open is kept as bits. The functions marked
+//! `inline(always)` are compiled once for each set of [`Lanes`], within a
+//! function that may use its instructions.
 
 use std::ops::Range;
 
@@ -94,8 +95,8 @@ pub(super) fn alone<L: Lanes>(
     value(doc, start, outer, &mut Memory::new(), lanes)
 }
 
-/// [`alone`] with what is known of the document already. Within one document `outer` is to be the same with the same
-/// memory.
+/// [`alone`] with what is known of the document already. With the same memory
+/// `outer` is to be the same.
 #[inline(always)]
 pub(super) fn value<L: Lanes>(
     doc: &[u8],

@@ -115,8 +115,9 @@ impl Lanes for Avx2 {
 }
 
 /// Characters that may follow a backslash, each in the place of its low four
-/// bits, which no two of these share; `r` is left out for the quote. Every other place holds what a byte that
-/// reads it cannot be. Bytes with their high bit set read zero.
+/// bits, which no two of these share; `r` is left out for the quote. Every
+/// other place holds what a byte that reads it cannot be. Bytes with their
+/// high bit set read zero.
 const TAME: [u8; 16] = *b"\x01\0\"\0t\0f\0\0\0\0\0\0\0n/";
 
 /// Changes just one bit, so that of all bytes only the quote and the control
