@@ -1,6 +1,6 @@
 //! The way out: connections to providers over pingora's connectors.
 //!
-//! One connector and so one pool for the whole process; one [`Line`] for each
+//! One connector and so one pool for the whole process; one `Line` for each
 //! provider of a configuration.
 
 mod exchange;
