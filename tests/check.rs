@@ -363,6 +363,26 @@ fn no_file_makes_it_panic_hang_or_tell_a_secret() {
 }
 
 #[test]
+fn ten_thousand_models_are_a_configuration() {
+    let mut text = "providers: {p: {base_url: 'http://x'}}\nmodels:\n".to_owned();
+    for at in 0..10_000 {
+        text.push_str(&format!(
+            "  house/m{at}:
+    targets:
+      - {{ provider: p, upstream_model: up-{at}, weight: 3 }}
+      - {{ provider: p, upstream_model: spare-{at}, weight: 1 }}
+    fallbacks: [p/one, p/two]
+    request: {{ drop: [seed{at}], rename: {{ a: b }}, set: {{ store: false }} }}
+    timeouts: {{ first_token: 5m, idle: 30s }}
+"
+        ));
+    }
+    let config = load("many.yaml", text.as_bytes(), &House::default());
+    assert_eq!(said(&config), "fine\n");
+    assert_eq!(config.unwrap().models.len(), 10_000);
+}
+
+#[test]
 fn the_largest_files_are_refused_in_time() {
     // What is slow at a quarter of the largest size is slow.
     let full = 1 << 20;

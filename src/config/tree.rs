@@ -14,8 +14,9 @@ use super::variable;
 /// Mappings and lists within each other. The schema needs six; the rest is
 /// for what `request.set` may carry.
 const MAX_DEPTH: usize = 48;
-/// Values in the tree, those that aliases repeat counted each time.
-const MAX_NODES: usize = 100_000;
+/// Values in the tree, those that aliases repeat counted each time. Ten
+/// thousand models that say all there is to say have three quarters of it.
+const MAX_NODES: usize = 600_000;
 /// Bytes of text in the tree, that of aliases and variables counted each
 /// time.
 const MAX_TEXT: usize = 16 << 20;
@@ -151,7 +152,7 @@ impl<'a> Tree<'a> {
         self.nodes = self.nodes.saturating_add(nodes);
         self.text = self.text.saturating_add(text);
         if self.nodes > MAX_NODES || self.text > MAX_TEXT {
-            let why = "the file has more than 100000 values or 16 MiB of text, \
+            let why = "the file has more than 600000 values or 16 MiB of text, \
                        counting what aliases and variables repeat";
             return Err((place, why.to_owned()));
         }
