@@ -240,7 +240,7 @@ pub(super) fn config(around: &dyn Surroundings, found: &mut Found) -> Config {
         );
         found.add(Place::START, why);
     }
-    config.with_edited_names()
+    config
 }
 
 impl Known {

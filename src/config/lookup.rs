@@ -1,6 +1,5 @@
 //! Names → models, and what a provider's rules say of a model.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::meant::{Config, Model, Provider, Target};
@@ -40,27 +39,6 @@ impl Config {
             weighted: false,
             fallbacks: Vec::new(),
         }))
-    }
-
-    /// Every member name that any edit of any model touches, sorted: what a
-    /// request's body has to be searched for beside `model` and its kin.
-    pub fn edited_names(&self) -> &[Box<str>] {
-        &self.edited_names
-    }
-
-    /// With the names of all edits collected.
-    pub(super) fn with_edited_names(mut self) -> Self {
-        let targets = self.models.values().flat_map(|model| &model.targets);
-        let of_models = targets.map(|target| &target.edits);
-        let rules = self.providers.iter().flat_map(|provider| &provider.rules);
-        let of_rules = rules.map(|rule| &rule.edits);
-        let names: BTreeSet<Box<str>> = of_models
-            .chain(of_rules)
-            .flat_map(|edits| edits.names())
-            .map(Into::into)
-            .collect();
-        self.edited_names = names.into_iter().collect();
-        self
     }
 }
 

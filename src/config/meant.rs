@@ -44,8 +44,6 @@ pub struct Config {
     pub drain: Duration,
     /// How the log looks and how much it says.
     pub log: Log,
-    /// Every member name that any model's edits touch; sorted, no name twice.
-    pub edited_names: Vec<Box<str>>,
 }
 
 /// Bounds on what a client may send.

@@ -1,5 +1,7 @@
 //! What a client asks.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -15,6 +17,15 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// errors; no provider's comes near this.
 const MAX_NAME: usize = 256;
 
+/// One name of a request's list, and the model that it stands for.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// As the client or the configuration wrote it.
+    pub name: ModelName,
+    /// Nothing where no model of that name is known.
+    pub model: Option<Arc<Model>>,
+}
+
 /// One request, read as far as Standin needs to.
 #[derive(Debug)]
 pub struct Ask {
@@ -24,7 +35,7 @@ pub struct Ask {
     pub id: HeaderValue,
     /// `model` first, then `models`, or the model's own fallbacks; repeats
     /// dropped; never empty.
-    pub candidates: Vec<ModelName>,
+    pub candidates: Vec<Candidate>,
     /// The body as it came.
     pub body: Bytes,
     /// Where its members stand.
@@ -49,11 +60,10 @@ impl Ask {
         config: &Config,
     ) -> Result<Self, Refusal> {
         let peek = Peek::read(&body).map_err(Refusal::BadBody)?;
-        let edited = config.edited_names().iter().map(AsRef::as_ref);
-        if let Some(name) = peek.duplicate_of(&body, edited) {
+        let candidates = candidates(endpoint, &peek, &body, config)?;
+        if let Some(name) = peek.duplicate_of(&body, edited(&candidates)) {
             return Err(Refusal::DuplicateMember(name));
         }
-        let candidates = candidates(endpoint, &peek, &body, config)?;
         let mut headers = headers::up(from);
         headers.insert(REQUEST_ID, id.clone());
         headers
@@ -85,16 +95,30 @@ impl Ask {
     }
 }
 
+/// The members that a model of this request wants otherwise: what stands
+/// twice, two readers would not agree on. A name may come more than once.
+fn edited(candidates: &[Candidate]) -> impl Iterator<Item = &str> {
+    candidates
+        .iter()
+        .filter_map(|candidate| candidate.model.as_ref())
+        .flat_map(|model| &model.targets)
+        .flat_map(|target| target.edits.names())
+}
+
 fn candidates(
     endpoint: Endpoint,
     peek: &Peek,
     body: &[u8],
     config: &Config,
-) -> Result<Vec<ModelName>, Refusal> {
+) -> Result<Vec<Candidate>, Refusal> {
     let most = config.limits.max_candidates;
-    let mut list: Vec<ModelName> = Vec::with_capacity(4);
+    let mut list: Vec<Candidate> = Vec::with_capacity(4);
+    let candidate = |name: ModelName| Candidate {
+        model: config.model(&name),
+        name,
+    };
     for name in peek.names(body) {
-        if list.iter().any(|known| known.as_str() == name) {
+        if list.iter().any(|known| known.name.as_str() == name) {
             continue;
         }
         if name.len() > MAX_NAME {
@@ -103,16 +127,13 @@ fn candidates(
         if list.len() == most {
             return Err(Refusal::TooManyCandidates(most));
         }
-        list.push(ModelName::from(name.as_ref()));
+        list.push(candidate(ModelName::from(name.as_ref())));
     }
     if !peek.brought_models() && endpoint.takes_fallbacks() {
-        let own = list.first().and_then(|first| config.models.get(first));
-        for name in own
-            .into_iter()
-            .flat_map(|model: &std::sync::Arc<Model>| &model.fallbacks)
-        {
-            if !list.contains(name) && list.len() < most {
-                list.push(name.clone());
+        let own = list.first().and_then(|first| first.model.clone());
+        for name in own.iter().flat_map(|model| &model.fallbacks) {
+            if list.len() < most && list.iter().all(|known| known.name != *name) {
+                list.push(candidate(name.clone()));
             }
         }
     }

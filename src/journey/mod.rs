@@ -18,7 +18,7 @@ mod tests;
 
 use tokio::time::{Instant, timeout_at};
 
-pub use self::ask::{Ask, REQUEST_ID};
+pub use self::ask::{Ask, Candidate, REQUEST_ID};
 use self::attempt::{Answer, Failure};
 use self::last_word::last_word;
 pub use self::plan::{Pass, Skip};
@@ -42,8 +42,8 @@ pub async fn run<O: Out, C: Client>(
     client: C,
     dice: u64,
 ) -> Result<Receipt, (C, Refusal)> {
-    let Some(plan) = Plan::new(ask, config, dice) else {
-        let first = ask.candidates.first().map(ToString::to_string);
+    let Some(plan) = Plan::new(ask, dice) else {
+        let first = ask.candidates.first().map(|first| first.name.to_string());
         return Err((client, Refusal::UnknownModel(first.unwrap_or_default())));
     };
     Ok(walk(ask, config, out, client, plan).await)

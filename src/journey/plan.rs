@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ask::Ask;
+use super::ask::{Ask, Candidate};
 use crate::base::ModelName;
-use crate::config::{Config, Model, Target};
+use crate::config::{Model, Target};
 
 /// Why a candidate is passed over without an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,22 +70,18 @@ pub(super) struct Plan {
 impl Plan {
     /// Nothing where no candidate is known. `dice` draws among weighted
     /// targets.
-    pub(super) fn new(ask: &Ask, config: &Config, dice: u64) -> Option<Self> {
-        let models: Vec<_> = ask
-            .candidates
-            .iter()
-            .map(|name| (name, config.model(name)))
-            .collect();
-        let mut candidates = models.iter().filter(|(_, model)| model.is_some()).count();
-        let first = models.iter().find_map(|(_, model)| model.as_ref())?;
+    pub(super) fn new(ask: &Ask, dice: u64) -> Option<Self> {
+        let known = |candidate: &&Candidate| candidate.model.is_some();
+        let mut candidates = ask.candidates.iter().filter(known).count();
+        let first = ask.candidates.iter().find_map(|c| c.model.as_ref())?;
         let total = first.targets.first()?.timeouts.total;
-        let mut steps = VecDeque::with_capacity(models.len());
-        for (name, model) in models {
+        let mut steps = VecDeque::with_capacity(ask.candidates.len());
+        for Candidate { name, model } in &ask.candidates {
             let Some(model) = model else {
                 steps.push_back(Step::Skip(name.clone(), Skip::Unknown));
                 continue;
             };
-            let targets = drawn(&model, dice);
+            let targets = drawn(model, dice);
             let count = targets.len();
             for (nth, target) in targets.into_iter().enumerate() {
                 steps.push_back(Step::Try(Pass {

@@ -285,17 +285,19 @@ impl Peek {
         self.asks_usage
     }
 
-    /// The first of `names` that two top-level members have, decoded.
+    /// The first of `names`, by letter, that two top-level members have.
     pub fn duplicate_of<'n>(
         &self,
         body: &[u8],
         names: impl Iterator<Item = &'n str>,
     ) -> Option<String> {
-        // One pass over the members, as there may be many of them.
         let mut seen: Vec<(&str, u32)> = names.map(|name| (name, 0)).collect();
         if seen.is_empty() {
             return None;
         }
+        seen.sort_unstable();
+        seen.dedup();
+        // One pass over the members, as there may be many of them.
         for span in self.members(body) {
             let key = span.name(body);
             for (name, times) in &mut seen {

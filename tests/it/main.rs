@@ -18,6 +18,7 @@ mod bodies;
 mod cli;
 mod crowd;
 mod drain;
+mod edits;
 mod h2_provider;
 mod headers;
 mod http1;

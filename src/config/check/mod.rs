@@ -89,7 +89,7 @@ pub(super) fn config(root: &Node, around: &dyn Surroundings, found: &mut Found) 
     config.default_provider = default_provider
         .and_then(|name| by_name.get(&name).cloned())
         .flatten();
-    config.with_edited_names()
+    config
 }
 
 /// Everything but providers and models; and the timeouts that hold where
@@ -111,7 +111,6 @@ pub(super) fn frame(fields: &Fields<'_>, found: &mut Found) -> (Config, Timeouts
         return_at_once: return_at_once(&failover, found),
         drain: shutdown.duration("drain", found).unwrap_or_default(),
         log: log(&fields.section("log", found), found),
-        edited_names: Vec::new(),
     };
     (config, usual(&failover, found))
 }
