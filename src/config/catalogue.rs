@@ -233,7 +233,7 @@ pub(super) fn config(around: &dyn Surroundings, found: &mut Found) -> Config {
     config.listed.sort();
     config.default_provider = config.providers.first().cloned();
     if config.providers.is_empty() && found.is_empty() {
-        let variables: Vec<&str> = ALL.iter().filter_map(Known::variable).collect();
+        let variables: Vec<String> = ALL.iter().filter_map(Known::variables).collect();
         let why = format!(
             "no provider is enabled: set {}, or write a configuration file",
             variables.join(" or ")
@@ -244,15 +244,26 @@ pub(super) fn config(around: &dyn Surroundings, found: &mut Found) -> Config {
 }
 
 impl Known {
-    /// The variable that enables it in the first place.
-    fn variable(&self) -> Option<&str> {
+    /// The variables that enable it in the first place.
+    fn variables(&self) -> Option<String> {
         let address = self.url_env.as_ref().or(self.host_env.as_ref());
         let key = self.key_env.first();
-        let first = if self.key_optional {
-            address.or(key)
+        if self.key_optional {
+            return address.or(key).cloned();
+        }
+        let also: Vec<&str> = [
+            address.filter(|_| self.url_required),
+            self.version_env.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+        let key = key?;
+        Some(if also.is_empty() {
+            key.clone()
         } else {
-            key
-        };
-        first.map(String::as_str)
+            format!("{key} with {}", also.join(" and "))
+        })
     }
 }

@@ -95,11 +95,6 @@ impl Node {
         }
     }
 
-    /// What is wrong with it is told already.
-    pub(super) fn is_unknown(&self) -> bool {
-        matches!(self.what, What::Unknown)
-    }
-
     /// Nothing is written there.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.what, What::Scalar(scalar) if scalar.sort() == Sort::Null)

@@ -344,7 +344,9 @@ fn azure_and_vllm_come_with_their_address() {
     );
     assert_eq!(azure.base_url.authority(), "east.openai.azure.com");
     for half in [vec![key, url], vec![key, version], vec![url, version]] {
-        assert!(builtin(&house(&half)).is_err(), "{half:?}");
+        let problems = builtin(&house(&half)).unwrap_err().to_string();
+        let all = "AZURE_OPENAI_API_KEY with AZURE_OPENAI_ENDPOINT and OPENAI_API_VERSION";
+        assert!(problems.contains(all), "{half:?}: {problems}");
     }
     let config = builtin(&house(&[("VLLM_BASE_URL", "http://gpu:9000/v1")])).unwrap();
     assert_eq!(config.providers[0].base_url.authority(), "gpu:9000");

@@ -49,7 +49,7 @@ pub(super) fn config(root: &Node, around: &dyn Surroundings, found: &mut Found) 
     }
     if let Some(node) = fields.node("providers")
         && by_name.is_empty()
-        && !node.is_unknown()
+        && matches!(&node.what, What::Map(entries) if entries.is_empty())
     {
         let why = "`providers` is empty: name at least one place that answers";
         found.add(node.place, why);

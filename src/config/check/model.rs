@@ -8,7 +8,7 @@ use super::provider::timeouts;
 use crate::base::{ModelName, ProviderName};
 use crate::config::meant::{Model, Provider, Target};
 use crate::config::near::nearest;
-use crate::config::node::{Key, Scalar};
+use crate::config::node::{Key, Scalar, What};
 use crate::config::problem::{Found, Place, shown};
 use crate::config::shape::Fields;
 
@@ -181,13 +181,11 @@ impl Around<'_> {
             }
         }
         let listed = fields.list("targets", found);
-        if listed.is_empty()
-            && fields
-                .node("targets")
-                .is_some_and(|node| !node.is_unknown())
+        if let Some(node) = fields.node("targets")
+            && matches!(&node.what, What::List(targets) if targets.is_empty())
         {
             let why = "`targets` is empty: name at least one, or leave the key out";
-            found.add(name.place, why);
+            found.add(node.place, why);
         }
         let mut homes: Vec<Home<'n>> = Vec::new();
         for target in &listed {

@@ -1,5 +1,6 @@
 //! Providers: address, credential, headers, timeouts.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -148,7 +149,12 @@ fn readable(path: &Scalar, around: &dyn Surroundings) -> Result<(), String> {
     let shown = path.shown();
     let bytes = around.file(Path::new(&*path.text)).map_err(|error| {
         let kind = error.kind();
-        format!("`api_key_file` cannot be read: {kind} (path: {shown})")
+        let why = if kind == io::ErrorKind::NotFound {
+            "there is no such file".to_owned()
+        } else {
+            kind.to_string()
+        };
+        format!("`api_key_file` cannot be read: {why} (path: {shown})")
     })?;
     if bytes.len() > MAX_KEY_FILE {
         return Err(format!(
@@ -171,6 +177,9 @@ pub(in crate::config) fn secret(text: &str) -> Result<Secret, &'static str> {
     if text.is_empty() {
         return Err("is empty");
     }
+    if is_shell_variable(text) {
+        return Err("is the name of a variable, not its value: write `${NAME}`, with braces");
+    }
     if text.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(Secret::from(text));
     }
@@ -178,6 +187,17 @@ pub(in crate::config) fn secret(text: &str) -> Result<Secret, &'static str> {
         "has more than one line: a credential is one line"
     } else {
         "has a character that no credential has: it is printable ASCII without blanks"
+    })
+}
+
+/// `$NAME`, as a shell has it: sent as it stands, it would be refused only by
+/// the provider, and only then.
+fn is_shell_variable(text: &str) -> bool {
+    text.strip_prefix('$').is_some_and(|name| {
+        name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
     })
 }
 
