@@ -22,7 +22,10 @@ impl Source {
     /// The file that was named; else `$STANDIN_CONFIG`; else the usual file
     /// where it exists; else the catalogue.
     pub fn find(named: Option<PathBuf>) -> Self {
-        let by_environment = || std::env::var_os("STANDIN_CONFIG").map(PathBuf::from);
+        let by_environment = || {
+            let named = std::env::var_os("STANDIN_CONFIG").map(PathBuf::from)?;
+            (!named.as_os_str().is_empty()).then_some(named)
+        };
         match named.or_else(by_environment) {
             Some(file) => Self::File(file),
             None if Path::new(USUAL_FILE).exists() => Self::File(USUAL_FILE.into()),

@@ -59,8 +59,11 @@ async fn check_says_good_or_every_problem() {
     }
     std::fs::create_dir_all(folder.file("conf")).unwrap();
     folder.write("conf/standin.yaml", GOOD);
-    let usual = standin(&folder, &["check"], &[]).await;
-    assert!(text(&usual.stdout).starts_with("conf/standin.yaml: "));
+    // A variable that is empty names nothing.
+    for env in [&[][..], &[("STANDIN_CONFIG", "")]] {
+        let usual = standin(&folder, &["check"], env).await;
+        assert!(text(&usual.stdout).starts_with("conf/standin.yaml: "));
+    }
 }
 
 #[tokio::test]
