@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{Failed, print, runtime};
@@ -41,28 +41,14 @@ struct Providers {
 }
 
 pub(super) fn run(once: bool) -> Result<(), Failed> {
-    let starting = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failed::Running(format!("threads: {error}")))?;
-    let port = starting.block_on(free_port());
-    // The log level shows what a running Standin says of each request.
-    let text = |openai: &str, google: &str| {
-        format!(
-            "listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:0\nlog: {{ format: text, level: warn }}\n\
-             providers:\n  openai: {{ base_url: \"{openai}\", api_key: demo }}\n  \
-             google: {{ base_url: \"{google}\", api_key: demo }}\n"
-        )
-    };
-    let placeholder = Source::Text(text("http://127.0.0.1/v1", "http://127.0.0.1/v1"));
-    let config = placeholder.load().map_err(Failed::Running)?;
+    let nowhere = "http://127.0.0.1/v1";
+    let config = configured(0, nowhere, nowhere)
+        .load()
+        .map_err(Failed::Running)?;
+    start_log(config.log);
     runtime(&config)?.block_on(async {
         let providers = providers().await?;
-        let (openai, google) = (providers.openai.base_url(), providers.google.base_url());
-        let source = Source::Text(text(&openai, &google));
-        let config = source.load().map_err(Failed::Running)?;
-        start_log(config.log);
-        let server = Server::start(source, config).map_err(Failed::Running)?;
+        let server = start(&providers)?;
         let at = *server.listen.first().ok_or_else(|| failed("no listener"))?;
         show(at).await?;
         if once {
@@ -77,12 +63,25 @@ pub(super) fn run(once: bool) -> Result<(), Failed> {
     })
 }
 
-/// The usual port, or any.
-async fn free_port() -> u16 {
-    match TcpListener::bind(("127.0.0.1", USUAL_PORT)).await {
-        Ok(_) => USUAL_PORT,
-        Err(_) => 0,
-    }
+fn configured(port: u16, openai: &str, google: &str) -> Source {
+    // The log level shows what a running Standin says of each request.
+    Source::Text(format!(
+        "listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:0\nlog: {{ format: text, level: warn }}\n\
+         providers:\n  openai: {{ base_url: \"{openai}\", api_key: demo }}\n  \
+         google: {{ base_url: \"{google}\", api_key: demo }}\n"
+    ))
+}
+
+/// On the usual port, or on any. Not looked at first: somebody else may take
+/// it in between.
+fn start(providers: &Providers) -> Result<Server, Failed> {
+    let (openai, google) = (providers.openai.base_url(), providers.google.base_url());
+    let on = |port| {
+        let source = configured(port, &openai, &google);
+        let config = source.load()?;
+        Server::start(source, config)
+    };
+    on(USUAL_PORT).or_else(|_| on(0)).map_err(Failed::Running)
 }
 
 async fn providers() -> Result<Providers, Failed> {

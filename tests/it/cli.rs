@@ -4,10 +4,10 @@ use std::process::{Output, Stdio};
 
 use standin::mock::{At, Mock, Reply, Script};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::house::{Folder, House, providers, soon};
-use crate::talk::chat;
+use crate::talk::{Talk, chat};
 
 async fn standin(folder: &Folder, arguments: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_standin"));
@@ -126,6 +126,41 @@ async fn the_demo_walks_to_the_third_model() {
         assert!(said.contains(line), "{line}: {said}");
     }
     assert_eq!(text(&output.stderr), "");
+}
+
+#[tokio::test]
+async fn the_demo_keeps_serving_until_ctrl_c() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_standin"))
+        .arg("demo")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let at = soon("the demo's address", async {
+        loop {
+            let line = lines.next_line().await.unwrap().expect("more lines");
+            if let Some((_, at)) = line.split_once("Still serving on http://") {
+                break at.split('/').next().unwrap().parse().unwrap();
+            }
+        }
+    });
+    let mut talk = Talk::to(at.await).await;
+    let models = ["openai/gpt-4o", "openai/o1", "google/gemini-1.5-pro"];
+    assert_eq!(
+        talk.chat(&models, false).await.walk().matches('=').count(),
+        3
+    );
+    interrupt(&child);
+    let status = soon("the demo's end", child.wait()).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+fn interrupt(child: &Child) {
+    let pid = child.id().expect("it runs").to_string();
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-INT", &pid]).status().unwrap().success());
 }
 
 #[tokio::test]
