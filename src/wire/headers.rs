@@ -1,6 +1,6 @@
 //! Which headers may cross, in both directions.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Prefix of Standin's own headers; they never cross from outside.
 const OWN: &str = "x-standin-";
@@ -125,11 +125,19 @@ pub enum Media {
     Other,
 }
 
-/// Reads `content-type`, parameters and letter case aside.
+/// Reads `content-type`, parameters and letter case aside. Two that differ are
+/// like one that is unknown: who reads the body next may believe the other.
 pub fn media(headers: &HeaderMap) -> Media {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return Media::None;
-    };
+    let mut all = headers.get_all(header::CONTENT_TYPE).iter().map(one_media);
+    let first = all.next().unwrap_or(Media::None);
+    if all.all(|other| other == first) {
+        first
+    } else {
+        Media::Other
+    }
+}
+
+fn one_media(value: &HeaderValue) -> Media {
     let value = value.as_bytes();
     let end = value
         .iter()
@@ -267,5 +275,16 @@ mod tests {
             assert_eq!(media(&map(&[("content-type", value)])), is, "{value}");
         }
         assert_eq!(media(&HeaderMap::new()), Media::None);
+        for (other, is) in [
+            ("application/json; charset=utf-8", Media::Json),
+            ("text/plain", Media::Other),
+            ("", Media::Other),
+        ] {
+            let two = [
+                ("content-type", "application/json"),
+                ("content-type", other),
+            ];
+            assert_eq!(media(&map(&two)), is, "{other}");
+        }
     }
 }
