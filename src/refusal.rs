@@ -28,8 +28,8 @@ pub enum Refusal {
     LengthRequired,
     /// A model's name is longer than this many bytes.
     LongName(usize),
-    /// The path knows other methods.
-    MethodNotAllowed,
+    /// The path takes another method: this one.
+    MethodNotAllowed(&'static str),
     /// The body is larger than `limits.request_body`, in bytes.
     TooLarge(usize),
     /// More names than `limits.max_candidates`.
@@ -54,7 +54,7 @@ impl Refusal {
             Self::BodyTimeout | Self::HeaderTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownModel(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -77,7 +77,7 @@ impl Refusal {
             Self::DuplicateMember(_) => "duplicate_member",
             Self::LengthRequired => "length_required",
             Self::LongName(_) => "invalid_model",
-            Self::MethodNotAllowed => "method_not_allowed",
+            Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::TooLarge(_) => "request_too_large",
             Self::TooManyCandidates(_) => "too_many_candidates",
             Self::UnknownModel(_) => "model_not_found",
@@ -97,7 +97,7 @@ impl Refusal {
             | Self::Draining
             | Self::HeaderTimeout
             | Self::LengthRequired
-            | Self::MethodNotAllowed
+            | Self::MethodNotAllowed(_)
             | Self::TooLarge(_)
             | Self::UnknownPath
             | Self::UnsupportedMedia => None,
@@ -120,7 +120,7 @@ impl Refusal {
             Self::LongName(limit) => {
                 format!("A model's name is longer than {limit} bytes.").into()
             }
-            Self::MethodNotAllowed => "This path does not take that method.".into(),
+            Self::MethodNotAllowed(takes) => format!("This path takes {takes} only.").into(),
             Self::TooLarge(limit) => {
                 format!("The request's body is larger than {limit} bytes.").into()
             }
@@ -152,7 +152,7 @@ impl Refusal {
             Self::BadBody(_)
             | Self::DuplicateMember(_)
             | Self::LongName(_)
-            | Self::MethodNotAllowed
+            | Self::MethodNotAllowed(_)
             | Self::TooManyCandidates(_)
             | Self::UnknownModel(_)
             | Self::UnknownPath

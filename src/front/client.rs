@@ -145,8 +145,8 @@ pub(crate) async fn refuse(
 ) -> Kept {
     let mut headers = HeaderMap::new();
     headers.insert(REQUEST_ID, id);
-    if *refusal == Refusal::MethodNotAllowed {
-        headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+    if let Refusal::MethodNotAllowed(takes) = *refusal {
+        headers.insert(header::ALLOW, HeaderValue::from_static(takes));
     }
     answer(
         session,

@@ -122,7 +122,12 @@ impl Door for Gate {
                     }
                 }
             }
-            Some(_) => refuse(session, &Refusal::MethodNotAllowed, id).await,
+            Some(Route::Operation(_)) => {
+                refuse(session, &Refusal::MethodNotAllowed("POST"), id).await
+            }
+            Some(Route::Model(_) | Route::Models) => {
+                refuse(session, &Refusal::MethodNotAllowed("GET"), id).await
+            }
         }
     }
 
