@@ -1,5 +1,6 @@
 //! The command line: outputs, exit codes, and secrets in neither.
 
+use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 
 use standin::mock::{At, Mock, Reply, Script};
@@ -161,6 +162,29 @@ fn interrupt(child: &Child) {
     let pid = child.id().expect("it runs").to_string();
     let mut kill = std::process::Command::new("kill");
     assert!(kill.args(["-INT", &pid]).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn every_address_of_a_list_is_served() {
+    let mock = Mock::start(Reply::answer("Hello")).await.unwrap();
+    let more = "listen: [\"127.0.0.1:0\", \"[::1]:0\"]\n";
+    let more = if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        more.to_owned()
+    } else {
+        more.replace("[::1]:0", "127.0.0.2:0")
+    };
+    let house = House::start(&providers(&[("p", &mock)], &more)).await;
+    house.logged("admin on").await;
+    let log = house.log();
+    let at = log
+        .iter()
+        .filter_map(|line| line.split_once("listening on "));
+    let at: Vec<SocketAddr> = at.map(|(_, at)| at.parse().unwrap()).collect();
+    assert_eq!(at.len(), 2);
+    for at in at {
+        let answer = Talk::to(at).await.chat(&["p/m"], false).await;
+        assert_eq!(answer.status, 200, "{at}");
+    }
 }
 
 #[tokio::test]

@@ -89,3 +89,73 @@ async fn one_model_s_homes_and_another_s_fallbacks_are_walked() {
     let answer = house.talk().await.post("/v1/chat/completions", &body).await;
     assert_eq!(answer.walk(), "house/best=503, house/best=503");
 }
+
+#[tokio::test]
+async fn the_models_that_are_configured_are_listed() {
+    let mock = Mock::start(Reply::answer("Hello")).await.unwrap();
+    let models = "models:
+  b/second: {}
+  house/first: { provider: b, upstream_model: x }
+  plain \u{e9}: { provider: b }
+";
+    let house = House::before(&[("b", &mock)], models).await;
+    let mut talk = house.talk().await;
+    let list = talk.get("/v1/models").await;
+    assert_eq!(
+        (list.status, list.header("content-type")),
+        (200, Some("application/json"))
+    );
+    let one = |id: &str| json!({"id": id, "object": "model", "created": 0, "owned_by": "b"});
+    let names = ["b/second", "house/first", "plain \u{e9}"];
+    assert_eq!(
+        list.json(),
+        json!({"object": "list", "data": names.map(one)})
+    );
+    for (path, id) in [
+        ("b/second", names[0]),
+        ("b%2Fsecond", names[0]),
+        ("house/first?x=1", names[1]),
+        ("plain%20%C3%A9", names[2]),
+    ] {
+        let answer = talk.get(&format!("/v1/models/{path}")).await;
+        assert_eq!((answer.status, answer.json()), (200, one(id)), "{path}");
+        assert!(answer.header("x-request-id").is_some());
+    }
+    assert_eq!(mock.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn the_longest_list_is_the_operator_s_to_say() {
+    let mock = Mock::start(Reply::unavailable()).await.unwrap();
+    let house = House::before(&[("a", &mock)], "limits: { max_candidates: 2 }\n").await;
+    let mut talk = house.talk().await;
+    // Repeats are no candidates.
+    let two = talk
+        .chat(&["a/one", "a/two", "a/one", "a/two"], false)
+        .await;
+    assert_eq!(two.walk(), "a/one=503, a/two=503");
+    let three = talk.chat(&["a/one", "a/two", "a/three"], false).await;
+    assert_eq!(
+        (three.status, three.code().as_str()),
+        (400, "too_many_candidates")
+    );
+}
+
+#[tokio::test]
+async fn sixteen_that_fail_are_all_tried_in_order() {
+    let mock = Mock::start(Reply::unavailable()).await.unwrap();
+    let house = House::before(&[("a", &mock)], "").await;
+    let names: Vec<String> = (0..16).map(|n| format!("a/m{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for stream in [false, true] {
+        let answer = house.talk().await.chat(&names, stream).await;
+        assert_eq!(
+            (answer.status, answer.header("x-should-retry")),
+            (503, Some("false"))
+        );
+        let walk: Vec<String> = names.iter().map(|name| format!("{name}=503")).collect();
+        assert_eq!(answer.walk(), walk.join(", "));
+        assert_eq!(answer.json()["attempts"].as_array().unwrap().len(), 16);
+    }
+    assert_eq!(mock.seen().len(), 32);
+}
