@@ -61,7 +61,8 @@ impl Refusal {
         }
     }
 
-    fn code(&self) -> &'static str {
+    /// Its name, in the error's `code` and in the log.
+    pub fn code(&self) -> &'static str {
         match self {
             Self::BadBody(error) => match error {
                 PeekError::Duplicate(_) => "duplicate_member",

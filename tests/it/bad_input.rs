@@ -444,12 +444,13 @@ async fn a_client_that_leaves_early_is_only_gone() {
 }
 
 #[tokio::test]
-async fn the_client_s_own_request_id_stands_on_a_refusal() {
+async fn the_client_s_own_request_id_stands_on_a_refusal_and_in_the_log() {
     let mock = Mock::start(Reply::answer("Hello")).await.unwrap();
     let house = house(&mock).await;
     let mut talk = house.talk().await;
     let answer = talk.post_with(CHAT, &["X-Request-ID: mine-1"], "{}").await;
     assert_eq!(answer.header("x-request-id"), Some("mine-1"));
+    house.logged("request mine-1 refused: 400 no_model").await;
     let other = talk.post_with(CHAT, &["x-request-id: no good"], "{}").await;
     assert_ne!(other.header("x-request-id"), Some("no good"));
 }

@@ -58,6 +58,8 @@ async fn check_says_good_or_every_problem() {
             "{problems:?}"
         );
     }
+    let builtin = standin(&folder, &["check"], &[("GROQ_API_KEY", "planted")]).await;
+    assert!(text(&builtin.stdout).starts_with("built-in catalogue: "));
     std::fs::create_dir_all(folder.file("conf")).unwrap();
     folder.write("conf/standin.yaml", GOOD);
     // A variable that is empty names nothing.
