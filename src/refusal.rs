@@ -70,6 +70,7 @@ impl Refusal {
                 PeekError::NoModel => "no_model",
                 PeekError::Syntax(_) => "bad_json",
                 PeekError::TooLong => "request_too_large",
+                PeekError::TooManyMembers => "too_many_members",
                 PeekError::WrongType { .. } => "wrong_type",
             },
             Self::BadRequest => "bad_request",

@@ -11,6 +11,11 @@ use super::json::{self, Key, Kind, Member, Syntax};
 /// all members matter. Twice what any documented request has.
 const KEPT: usize = 44;
 
+/// The most top-level members that a body may have: a hundred times what any
+/// documented request has, and few enough that reading them again costs
+/// nothing worth naming.
+const MOST_MEMBERS: usize = 2048;
+
 /// The places of the members that decide a request's way, and its answers to
 /// the questions that are asked often. Belongs to the very body it was read
 /// from: with another one it gives nonsense, though nothing worse.
@@ -86,6 +91,8 @@ pub enum PeekError {
     Syntax(Syntax),
     /// The body has 4 GiB or more.
     TooLong,
+    /// The object has more members than any request has a use for.
+    TooManyMembers,
     /// A member is of a type that it cannot be of.
     WrongType {
         /// The member's name.
@@ -104,7 +111,7 @@ impl PeekError {
             | Self::NotText(member)
             | Self::WrongType { member, .. } => Some(member),
             Self::NoModel => Some("model"),
-            Self::Syntax(_) | Self::TooLong => None,
+            Self::Syntax(_) | Self::TooLong | Self::TooManyMembers => None,
         }
     }
 }
@@ -121,6 +128,9 @@ impl fmt::Display for PeekError {
             ),
             Self::Syntax(syntax) => write!(f, "the body is not a valid JSON object: {syntax}"),
             Self::TooLong => write!(f, "the body is longer than 4 GiB"),
+            Self::TooManyMembers => {
+                write!(f, "the body has more than {MOST_MEMBERS} top-level members")
+            }
             Self::WrongType { member, wants } => write!(f, "`{member}` must be {wants}"),
         }
     }
@@ -131,7 +141,9 @@ impl std::error::Error for PeekError {
         match self {
             Self::Syntax(syntax) => Some(syntax),
             Self::Duplicate(_) | Self::EmptyName(_) | Self::NoModel => None,
-            Self::NotText(_) | Self::TooLong | Self::WrongType { .. } => None,
+            Self::NotText(_) | Self::TooLong | Self::TooManyMembers | Self::WrongType { .. } => {
+                None
+            }
         }
     }
 }
@@ -195,6 +207,9 @@ impl Peek {
                 *place = span;
             }
             peek.count += 1;
+            if peek.count > MOST_MEMBERS {
+                return;
+            }
             let key = member.key;
             if key.is("model") {
                 model.fill(span);
@@ -206,6 +221,9 @@ impl Peek {
                 options.fill(span);
             }
         })?;
+        if peek.count > MOST_MEMBERS {
+            return Err(PeekError::TooManyMembers);
+        }
         let (model, models) = (model.once("model")?, models.once("models")?);
         let (stream, options) = (stream.once("stream")?, options.once("stream_options")?);
 

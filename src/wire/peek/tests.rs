@@ -198,3 +198,14 @@ fn another_body_than_the_one_read_does_no_harm() {
         peek.duplicate_of(&other, ["x", "y"].into_iter());
     }
 }
+
+#[test]
+fn no_request_has_thousands_of_members() {
+    let body = |count: usize| {
+        let rest: String = (1..count).map(|n| format!(",\"m{n}\":0")).collect();
+        format!("{{\"model\":\"a\"{rest}}}")
+    };
+    assert!(Peek::read(body(MOST_MEMBERS).as_bytes()).is_ok());
+    let over = Peek::read(body(MOST_MEMBERS + 1).as_bytes());
+    assert_eq!(over.unwrap_err(), PeekError::TooManyMembers);
+}
