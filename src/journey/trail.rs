@@ -102,10 +102,10 @@ impl Trail {
             // Writing to a string cannot fail.
             let _ = match entry {
                 Entry::Skipped(name, why) => {
-                    write!(line, "{}=skipped:{}", printable(name.as_str()), why.label())
+                    write!(line, "{}=skipped:{}", in_walk(name.as_str()), why.label())
                 }
                 Entry::Tried(tried) => {
-                    let name = printable(tried.pass.candidate.as_str());
+                    let name = in_walk(tried.pass.candidate.as_str());
                     write!(line, "{name}={}", tried.word())
                 }
             };
@@ -162,9 +162,20 @@ impl Entry {
 /// A name as it can stand in a header: what is not printable ASCII is
 /// percent-encoded.
 pub(super) fn printable(name: &str) -> String {
+    encoded(name, b"")
+}
+
+/// A name within a walk, where it must not pass for more than one entry: any
+/// client can make one up.
+fn in_walk(name: &str) -> String {
+    encoded(name, b",=%")
+}
+
+fn encoded(name: &str, besides: &[u8]) -> String {
     let mut out = String::with_capacity(name.len());
     for byte in name.bytes() {
-        if byte.is_ascii_graphic() || byte == b' ' {
+        let is_printable = byte.is_ascii_graphic() || byte == b' ';
+        if is_printable && !besides.contains(&byte) {
             out.push(char::from(byte));
         } else {
             let _ = write!(out, "%{byte:02X}");
@@ -181,5 +192,6 @@ mod tests {
     fn names_are_made_printable() {
         assert_eq!(printable("openai/gpt-4o"), "openai/gpt-4o");
         assert_eq!(printable("modèle\r\nx: y"), "mod%C3%A8le%0D%0Ax: y");
+        assert_eq!(in_walk("p/x=200, p/y"), "p/x%3D200%2C p/y");
     }
 }
