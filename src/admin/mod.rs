@@ -57,7 +57,7 @@ impl Admin {
         let head = session.req_header();
         let path = head.uri.path();
         let known = match path {
-            "/healthz" | "/readyz" => head.method == Method::GET,
+            "/healthz" | "/readyz" => matches!(head.method, Method::GET | Method::HEAD),
             "/-/reload" => head.method == Method::POST,
             _ => return refused(StatusCode::NOT_FOUND, "There is nothing at this path."),
         };

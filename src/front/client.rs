@@ -1,7 +1,7 @@
 //! The way back to a client, on a pingora session.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
 use serde_json::Value;
@@ -174,7 +174,14 @@ pub(crate) async fn answer_json(
 ) -> Kept {
     let mut headers = HeaderMap::new();
     headers.insert(REQUEST_ID, id);
-    answer(session, status, headers, body.to_string().into(), false).await
+    // HTTP/1.1 keeps it back by itself, and tells its length.
+    let is_left_out = session.is_http2() && session.req_header().method == Method::HEAD;
+    let body = if is_left_out {
+        Bytes::new()
+    } else {
+        body.to_string().into()
+    };
+    answer(session, status, headers, body, false).await
 }
 
 async fn answer(

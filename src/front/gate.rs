@@ -104,29 +104,28 @@ impl Door for Gate {
         let head = session.req_header();
         let path = head.uri.path().to_owned();
         let is = |method: &Method| head.method == *method;
+        let reads = is(&Method::GET) || is(&Method::HEAD);
         match Route::of(&path) {
             None => refuse(session, &Refusal::UnknownPath, id).await,
             Some(Route::Operation(endpoint)) if is(&Method::POST) => {
                 self.operation(session, endpoint, id, &house).await
             }
-            Some(Route::Models) if is(&Method::GET) => {
+            Some(Route::Models) if reads => {
                 let list = models::list(&house.config);
                 answer_json(session, StatusCode::OK, id, &list).await
             }
-            Some(Route::Model(name)) if is(&Method::GET) => {
-                match models::one(&house.config, name) {
-                    Some(model) => answer_json(session, StatusCode::OK, id, &model).await,
-                    None => {
-                        let refusal = Refusal::UnknownModel(name.to_owned());
-                        refuse(session, &refusal, id).await
-                    }
+            Some(Route::Model(name)) if reads => match models::one(&house.config, name) {
+                Some(model) => answer_json(session, StatusCode::OK, id, &model).await,
+                None => {
+                    let refusal = Refusal::UnknownModel(name.to_owned());
+                    refuse(session, &refusal, id).await
                 }
-            }
+            },
             Some(Route::Operation(_)) => {
                 refuse(session, &Refusal::MethodNotAllowed("POST"), id).await
             }
             Some(Route::Model(_) | Route::Models) => {
-                refuse(session, &Refusal::MethodNotAllowed("GET"), id).await
+                refuse(session, &Refusal::MethodNotAllowed("GET, HEAD"), id).await
             }
         }
     }

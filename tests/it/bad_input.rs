@@ -4,7 +4,7 @@
 use standin::mock::{Mock, Reply};
 
 use crate::house::House;
-use crate::talk::{Answer, chat};
+use crate::talk::{Answer, Talk, chat};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -191,7 +191,7 @@ async fn other_paths_and_methods_are_refused() {
         let answer = talk.answer().await;
         assert_refused(&answer, status, code, &what);
         let takes = if path.starts_with("/v1/models") {
-            "GET"
+            "GET, HEAD"
         } else {
             "POST"
         };
@@ -211,9 +211,16 @@ async fn a_head_request_gets_a_head() {
     let mock = Mock::start(Reply::answer("Hello")).await.unwrap();
     let house = house(&mock).await;
     let mut talk = house.talk().await;
-    talk.request("HEAD", "/v1/models", &[], b"").await;
-    let (status, _) = talk.head().await;
-    assert_eq!(status, 405);
+    for (path, is) in [("/v1/models", 200), ("/v1/completions", 405)] {
+        talk.request("HEAD", path, &[], b"").await;
+        let (status, _) = talk.head().await;
+        assert_eq!(status, is, "{path}");
+    }
+    let mut admin = Talk::to(house.admin).await;
+    for path in ["/healthz", "/readyz"] {
+        admin.request("HEAD", path, &[], b"").await;
+        assert_eq!(admin.head().await.0, 200, "{path}");
+    }
     // Anything of a body would be taken for this answer's head.
     assert_eq!(talk.chat(&["p/m"], false).await.status, 200);
 }
