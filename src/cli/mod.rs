@@ -29,7 +29,7 @@ enum Command {
     /// Check a configuration and print every problem in it
     Check {
         /// The configuration file
-        #[arg(short, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
     /// Show one request walking past a rate-limited and an unavailable model;
@@ -45,7 +45,7 @@ enum Command {
     Serve {
         /// The configuration file; else $STANDIN_CONFIG, else
         /// conf/standin.yaml, else the built-in catalogue
-        #[arg(short, value_name = "FILE")]
+        #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
 }
