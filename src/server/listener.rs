@@ -35,11 +35,18 @@ pub(super) fn bind(at: SocketAddr) -> Result<(TcpListener, SocketAddr), String> 
 /// Accepts connections for as long as the process lives.
 pub(super) fn run<D: Door>(listener: TcpListener, door: Arc<D>) {
     front::spawn(async move {
+        let mut fails = false;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => front::spawn(front::serve(Arc::clone(&door), stream)),
+                Ok((stream, _)) => {
+                    fails = false;
+                    front::spawn(front::serve(Arc::clone(&door), stream));
+                }
                 Err(error) => {
-                    log::warn!("accepting: {error}");
+                    // Said once for all that fail in a row.
+                    if !std::mem::replace(&mut fails, true) {
+                        log::warn!("accepting: {error}");
+                    }
                     tokio::time::sleep(REST).await;
                 }
             }
