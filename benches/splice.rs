@@ -97,6 +97,7 @@ fn bodies() -> Vec<(&'static str, Vec<u8>)> {
         ("32KB-last", chat(32 << 10, false)),
         ("1MB-first", chat(1 << 20, true)),
         ("1MB-last", chat(1 << 20, false)),
+        ("8MB-first", chat(8 << 20, true)),
         ("8MB-last", chat(8 << 20, false)),
         ("1MB-picture", picture(1 << 20)),
     ]

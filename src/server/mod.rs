@@ -170,8 +170,9 @@ impl Server {
             }
         };
         let (old, new) = (&before.config, &house.config);
-        if old.listen != new.listen || old.admin != new.admin || old.threads != new.threads {
-            log::warn!("listen, admin and threads take effect at the next start");
+        let moves = old.listen != new.listen || old.admin != new.admin;
+        if moves || old.threads != new.threads || old.log.format != new.log.format {
+            log::warn!("listen, admin, threads and log.format take effect at the next start");
         }
         log::set_max_level(new.log.level);
         self.house.store(Arc::new(house));
