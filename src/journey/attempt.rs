@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ask::Ask;
+use super::failure::{Failure, wait};
 use super::plan::Pass;
 use super::stream::{EventStream, Held, Tap};
 use crate::config::Timeouts;
@@ -16,7 +17,7 @@ use crate::outcome::{Clock, Outcome, Says};
 use crate::seam::{Broken, Exchange, Head, Out, Outgoing};
 use crate::wire::headers::{self, Media};
 use crate::wire::rewrite::Rewriter;
-use crate::wire::{Splice, json, reset, splice};
+use crate::wire::{Splice, json, splice};
 
 /// A plain 200 is held up to this size, so that what is wrong with it falls
 /// over; past it, it is committed and streams.
@@ -44,59 +45,6 @@ impl<X> Answer<X> {
         match self {
             Self::Long(head, ..) | Self::Plain(head, _) | Self::Stream(head, _) => head,
         }
-    }
-}
-
-/// An attempt that failed before commit.
-#[derive(Debug)]
-pub struct Failure {
-    /// How.
-    pub outcome: Outcome,
-    /// The upstream's head, where one came.
-    pub head: Option<Head>,
-    /// The upstream's error body, or a filtered answer, as it came.
-    pub body: Bytes,
-    /// Whether `body` is all of it.
-    pub is_whole: bool,
-    /// What the error says.
-    pub says: ErrorSays,
-    /// How long the provider asked us to stay away.
-    pub wait: Option<Duration>,
-}
-
-impl Failure {
-    /// A failure of which nothing else is known.
-    pub fn bare(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            head: None,
-            body: Bytes::new(),
-            is_whole: false,
-            says: ErrorSays::default(),
-            wait: None,
-        }
-    }
-
-    /// The error status that came, if one did.
-    pub fn status(&self) -> Option<u16> {
-        let status = self.head.as_ref()?.status.as_u16();
-        (status >= 400).then_some(status)
-    }
-
-    fn with_head(outcome: Outcome, head: Head) -> Self {
-        Self {
-            head: Some(head),
-            ..Self::bare(outcome)
-        }
-    }
-}
-
-impl From<Broken> for Failure {
-    fn from(broken: Broken) -> Self {
-        Self::bare(match broken {
-            Broken::Connect => Outcome::Connect,
-            Broken::Reset | Broken::Stale => Outcome::Reset,
-        })
     }
 }
 
@@ -266,39 +214,6 @@ async fn error<X: Exchange>(head: Head, mut exchange: X) -> Failure {
         is_whole,
         says,
     }
-}
-
-/// How long the provider asks us to stay away.
-fn wait(outcome: Outcome, head: &Head, says: &ErrorSays) -> Option<Duration> {
-    match outcome {
-        Outcome::BadAnswer(Says::RateLimited) | Outcome::RateLimited => {
-            reset::wait(&head.headers, says.retry_delay, wall_clock())
-        }
-        // Its windows speak of a quota, not of when it works again.
-        Outcome::Unavailable => {
-            reset::retry_after(&head.headers, wall_clock()).or(says.retry_delay)
-        }
-        Outcome::Auth
-        | Outcome::BadAnswer(Says::Broken | Says::Prompt)
-        | Outcome::ClientGone
-        | Outcome::Connect
-        | Outcome::ContextLength
-        | Outcome::Cut
-        | Outcome::Forbidden
-        | Outcome::Moderated
-        | Outcome::NotFound
-        | Outcome::Rejected
-        | Outcome::Reset
-        | Outcome::Timeout(_) => None,
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "dates in headers are of the wall clock, read once for each error"
-)]
-fn wall_clock() -> std::time::SystemTime {
-    std::time::SystemTime::now()
 }
 
 /// Reads a stream until something is said in it.

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::time::Instant;
 
 use super::ask::Ask;
-use super::attempt::Failure;
+use super::failure::Failure;
 use super::relay::{headers_down, name_who};
 use super::trail::{Trail, Tried};
 use crate::outcome::{Outcome, Says};

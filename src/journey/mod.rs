@@ -5,6 +5,7 @@
 
 mod ask;
 mod attempt;
+mod failure;
 mod last_word;
 mod plan;
 mod receipt;
@@ -19,7 +20,8 @@ mod tests;
 use tokio::time::{Instant, timeout_at};
 
 pub use self::ask::{Ask, Candidate, REQUEST_ID};
-use self::attempt::{Answer, Failure};
+use self::attempt::Answer;
+use self::failure::Failure;
 use self::last_word::last_word;
 pub use self::plan::{Pass, Skip};
 use self::plan::{Plan, Step};

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::attempt::Failure;
+use super::failure::Failure;
 use super::plan::{Pass, Skip};
 use crate::base::ModelName;
 use crate::outcome::Outcome;

@@ -1,0 +1,96 @@
+//! What is known of an attempt that failed before commit.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::dialect::ErrorSays;
+use crate::outcome::{Outcome, Says};
+use crate::seam::{Broken, Head};
+use crate::wire::reset;
+
+/// An attempt that failed before commit.
+#[derive(Debug)]
+pub struct Failure {
+    /// How.
+    pub outcome: Outcome,
+    /// The upstream's head, where one came.
+    pub head: Option<Head>,
+    /// The upstream's error body, or a filtered answer, as it came.
+    pub body: Bytes,
+    /// Whether `body` is all of it.
+    pub is_whole: bool,
+    /// What the error says.
+    pub says: ErrorSays,
+    /// How long the provider asked us to stay away.
+    pub wait: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure of which nothing else is known.
+    pub fn bare(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            head: None,
+            body: Bytes::new(),
+            is_whole: false,
+            says: ErrorSays::default(),
+            wait: None,
+        }
+    }
+
+    /// The error status that came, if one did.
+    pub fn status(&self) -> Option<u16> {
+        let status = self.head.as_ref()?.status.as_u16();
+        (status >= 400).then_some(status)
+    }
+
+    pub(super) fn with_head(outcome: Outcome, head: Head) -> Self {
+        Self {
+            head: Some(head),
+            ..Self::bare(outcome)
+        }
+    }
+}
+
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        Self::bare(match broken {
+            Broken::Connect => Outcome::Connect,
+            Broken::Reset | Broken::Stale => Outcome::Reset,
+        })
+    }
+}
+
+/// How long the provider asks us to stay away.
+pub(super) fn wait(outcome: Outcome, head: &Head, says: &ErrorSays) -> Option<Duration> {
+    match outcome {
+        Outcome::BadAnswer(Says::RateLimited) | Outcome::RateLimited => {
+            reset::wait(&head.headers, says.retry_delay, wall_clock())
+        }
+        // Its windows speak of a quota, not of when it works again.
+        Outcome::Unavailable => {
+            reset::retry_after(&head.headers, wall_clock()).or(says.retry_delay)
+        }
+        Outcome::Auth
+        | Outcome::BadAnswer(Says::Broken | Says::Prompt)
+        | Outcome::ClientGone
+        | Outcome::Connect
+        | Outcome::ContextLength
+        | Outcome::Cut
+        | Outcome::Forbidden
+        | Outcome::Moderated
+        | Outcome::NotFound
+        | Outcome::Rejected
+        | Outcome::Reset
+        | Outcome::Timeout(_) => None,
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "dates in headers are of the wall clock, read once for each error"
+)]
+fn wall_clock() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}
