@@ -10,10 +10,10 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use standin::wire::edits::Edits;
+use standin::wire::Edits;
+use standin::wire::Peek;
 use standin::wire::json;
-use standin::wire::peek::Peek;
-use standin::wire::splice::{Splice, splice};
+use standin::wire::{Splice, splice};
 
 /// The same job as `Peek::read`, as serde_json does it best: four members are
 /// kept as they came, all others are only checked.

@@ -5,10 +5,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::Bytes;
-use standin::wire::edits::Edits;
+use standin::wire::Edits;
+use standin::wire::Peek;
 use standin::wire::json;
-use standin::wire::peek::Peek;
-use standin::wire::splice::{Splice, splice};
+use standin::wire::{Splice, splice};
 
 thread_local! {
     /// Allocations of this thread and their bytes; tests run beside each

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::wire::edits::Edits;
+use crate::wire::Edits;
 use crate::wire::json::{self, Fault, Kind};
-use crate::wire::peek::{Peek, PeekError};
-use crate::wire::splice::{Splice, splice};
+use crate::wire::{Peek, PeekError};
+use crate::wire::{Splice, splice};
 
 /// The name that the splice gives the model: escapes and all.
 const MODEL: &str = "up/\"stream\"\\é";

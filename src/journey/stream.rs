@@ -243,8 +243,8 @@ impl<X: Exchange> EventStream<X> {
         (*events > MAX_HELD_EVENTS || self.ready.len() > MAX_HELD_BYTES).then_some(Held::Said)
     }
 
-    /// Passes on what has come and not been looked at, then one more read's
-    /// worth. What is ready is in [`Self::take`].
+    /// Reads once more and passes on the whole frames that this brought. What
+    /// is ready is in [`Self::take`].
     pub(super) async fn flow(&mut self) -> Flow {
         match self.exchange.read().await {
             Ok(Some(chunk)) => {

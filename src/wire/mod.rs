@@ -3,13 +3,13 @@
 //! Pure functions and small machines over byte slices: no clock, no socket,
 //! no tree of anything.
 
-pub mod edits;
+mod edits;
 pub mod headers;
 pub mod json;
-pub mod peek;
+mod peek;
 pub mod reset;
 pub mod rewrite;
-pub mod splice;
+mod splice;
 pub mod sse;
 
 pub use edits::Edits;
