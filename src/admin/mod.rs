@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use pingora_core::protocols::http::ServerSession;
 use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::Secret;
@@ -154,8 +155,7 @@ fn is_bearer(headers: &HeaderMap, token: &Secret) -> bool {
     let (Some(given), token) = (given, token.reveal().as_bytes()) else {
         return false;
     };
-    let differs = given.iter().zip(token).fold(0, |d, (a, b)| d | (a ^ b));
-    given.len() == token.len() && differs == 0
+    given.ct_eq(token).into()
 }
 
 /// Whether a browser was sent here by another page, or by a name that
