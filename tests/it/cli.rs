@@ -316,3 +316,18 @@ async fn serve_takes_all_descriptors_that_it_may() {
     let words: Vec<&str> = line.unwrap().split_whitespace().collect();
     assert_eq!(words[3], words[4], "the soft limit is the hard one");
 }
+
+#[tokio::test]
+async fn threads_are_as_many_as_configured() {
+    for threads in [1, 3] {
+        let yaml = format!(
+            "threads: {threads}\nproviders: {{ a: {{ base_url: \"http://127.0.0.1:9/v1\" }} }}\n"
+        );
+        let house = House::start(&yaml).await;
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", house.pid())).unwrap();
+        // The first thread has the process's own name and serves nobody.
+        let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
+        let workers = names.filter(|name| name.as_ref().is_ok_and(|name| name.trim() == "standin"));
+        assert_eq!(workers.count(), threads + 1);
+    }
+}

@@ -129,3 +129,30 @@ async fn no_request_notices_a_reload() {
     }
     assert_eq!(mock.seen().len(), 200);
 }
+
+#[tokio::test]
+async fn a_reload_changes_how_much_is_logged() {
+    let mock = Mock::start(Reply::answer("Hello")).await.unwrap();
+    let text = |level: &str| {
+        let log = format!("log: {{ format: text, level: {level} }}\n");
+        providers(&[("p", &mock)], &format!("{OLD}{log}"))
+    };
+    let house = House::start(&text("info")).await;
+    let mut admin = Talk::to(house.admin).await;
+    for (level, id) in [("warn", "quiet-1"), ("info", "loud-1")] {
+        house.rewrite(&text(level));
+        assert_eq!(admin.post("/-/reload", "").await.status, 200);
+        let mut talk = house.talk().await;
+        let line = format!("x-request-id: {id}");
+        let body = chat(&["gpt"], false);
+        let answer = talk
+            .post_with("/v1/chat/completions", &[&line], &body)
+            .await;
+        assert_eq!(answer.status, 200);
+        // The next one is served when all is said of this one.
+        assert_eq!(talk.get("/v1/models").await.status, 200);
+    }
+    house.logged("loud-1").await;
+    let quiet = house.log().iter().any(|line| line.contains("quiet-1"));
+    assert!(!quiet, "{:#?}", house.log());
+}
