@@ -7,8 +7,8 @@
 /// How one attempt ended without an answer that the client can have whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// 401 or 402: the provider does not take our credential.
-    Auth,
+    /// 401 or 402: the provider does not take the credential.
+    Auth(Blame),
     /// A 200 that is none: an error in its body, nothing in it, an early end.
     BadAnswer(Says),
     /// The client left before there was an answer.
@@ -20,19 +20,19 @@ pub enum Outcome {
     /// The answer broke off after commit.
     Cut,
     /// 403 that is not about the prompt.
-    Forbidden,
+    Forbidden(Blame),
     /// The provider's content policy refused the prompt or filtered the answer.
     Moderated,
     /// 404 that names the model or the deployment.
-    NotFound,
+    NotFound(Blame),
     /// 429.
-    RateLimited,
+    RateLimited(Blame),
     /// Another 4xx.
     Rejected,
     /// The connection broke before commit.
-    Reset,
+    Reset(Blame),
     /// No first token, or no head, in time.
-    Timeout(Clock),
+    Timeout(Blame),
     /// 5xx.
     Unavailable,
 }
@@ -42,19 +42,22 @@ pub enum Outcome {
 pub enum Says {
     /// The target is at fault.
     Broken,
+    /// The provider does not take our credential.
+    Credential,
     /// The prompt is at fault.
     Prompt,
     /// The target is rate limited.
     RateLimited,
 }
 
-/// Whose time ran out.
+/// Whose doing an outcome is, where its name alone does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Clock {
-    /// The target's own timeout.
-    Target,
-    /// The request's total, or its share of it: says nothing of the target.
+pub enum Blame {
+    /// The one request's: its own time ran out, it is larger than any limit,
+    /// it brought rights of its own. Says nothing of the target.
     Request,
+    /// The target's.
+    Target,
 }
 
 /// What the plan does after an outcome.
@@ -64,6 +67,33 @@ pub enum Next {
     Candidate,
     /// The request has ended.
     Stop,
+}
+
+/// What an outcome does to live state: to whose, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The provider's credential cools down, for all its models.
+    Credential,
+    /// The target cools down, on the endpoint that was asked.
+    Endpoint,
+    /// Nothing: the outcome says nothing about the target.
+    None,
+    /// A failure of the provider, whatever the model.
+    Provider,
+    /// The target cools down until the provider takes requests again.
+    RateLimit,
+    /// A failure of the target.
+    Target,
+}
+
+/// What an outcome shows to be in order, whatever else failed. So a probe can
+/// tell that the provider is back though the model is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// The provider was reached and spoke HTTP.
+    pub connection: bool,
+    /// The provider took our credential.
+    pub credential: bool,
 }
 
 impl Outcome {
@@ -89,18 +119,18 @@ impl Outcome {
     /// The contract's name for it.
     pub fn label(self) -> &'static str {
         match self {
-            Self::Auth => "auth",
+            Self::Auth(_) => "auth",
             Self::BadAnswer(_) => "bad_answer",
             Self::ClientGone => "client_gone",
             Self::Connect => "connect",
             Self::ContextLength => "context_length",
             Self::Cut => "cut",
-            Self::Forbidden => "forbidden",
+            Self::Forbidden(_) => "forbidden",
             Self::Moderated => "moderated",
-            Self::NotFound => "not_found",
-            Self::RateLimited => "rate_limited",
+            Self::NotFound(_) => "not_found",
+            Self::RateLimited(_) => "rate_limited",
             Self::Rejected => "rejected",
-            Self::Reset => "reset",
+            Self::Reset(_) => "reset",
             Self::Timeout(_) => "timeout",
             Self::Unavailable => "unavailable",
         }
@@ -109,19 +139,77 @@ impl Outcome {
     /// Whether another candidate may still answer this request.
     pub fn next(self) -> Next {
         match self {
-            Self::Auth
+            Self::Auth(_)
             | Self::BadAnswer(_)
             | Self::Connect
             | Self::ContextLength
-            | Self::Forbidden
+            | Self::Forbidden(_)
             | Self::Moderated
-            | Self::NotFound
-            | Self::RateLimited
+            | Self::NotFound(_)
+            | Self::RateLimited(_)
             | Self::Rejected
-            | Self::Reset
+            | Self::Reset(_)
             | Self::Timeout(_)
             | Self::Unavailable => Next::Candidate,
             Self::ClientGone | Self::Cut => Next::Stop,
+        }
+    }
+
+    /// What it does to live state. Nothing that one client sends may make
+    /// another's candidate be skipped: what a request can bring about by
+    /// itself has no effect.
+    pub fn effect(self) -> Effect {
+        match self {
+            Self::Auth(Blame::Target) | Self::BadAnswer(Says::Credential) => Effect::Credential,
+            Self::Forbidden(Blame::Target) | Self::NotFound(Blame::Target) => Effect::Endpoint,
+            Self::Connect | Self::Reset(Blame::Target) => Effect::Provider,
+            Self::BadAnswer(Says::RateLimited) | Self::RateLimited(Blame::Target) => {
+                Effect::RateLimit
+            }
+            Self::BadAnswer(Says::Broken)
+            | Self::Cut
+            | Self::Timeout(Blame::Target)
+            | Self::Unavailable => Effect::Target,
+            Self::Auth(Blame::Request)
+            | Self::BadAnswer(Says::Prompt)
+            | Self::ClientGone
+            | Self::ContextLength
+            | Self::Forbidden(Blame::Request)
+            | Self::Moderated
+            | Self::NotFound(Blame::Request)
+            | Self::RateLimited(Blame::Request)
+            | Self::Rejected
+            | Self::Reset(Blame::Request)
+            | Self::Timeout(Blame::Request) => Effect::None,
+        }
+    }
+
+    /// What it shows to be in order.
+    pub fn proves(self) -> Proof {
+        match self {
+            Self::BadAnswer(Says::Prompt | Says::RateLimited)
+            | Self::ContextLength
+            | Self::Cut
+            | Self::Moderated
+            | Self::NotFound(_)
+            | Self::RateLimited(Blame::Target) => Proof {
+                connection: true,
+                credential: true,
+            },
+            // Refused for a reason that may come before the credential is
+            // looked at, or for another one's.
+            Self::Auth(_)
+            | Self::BadAnswer(Says::Broken | Says::Credential)
+            | Self::Forbidden(_)
+            | Self::RateLimited(Blame::Request)
+            | Self::Rejected
+            | Self::Unavailable => Proof {
+                connection: true,
+                credential: false,
+            },
+            Self::ClientGone | Self::Connect | Self::Reset(_) | Self::Timeout(_) => {
+                Proof::default()
+            }
         }
     }
 }

@@ -35,6 +35,7 @@ fn word(outcome: Outcome) -> String {
     };
     let says = match says {
         Says::Broken => "broken",
+        Says::Credential => "credential",
         Says::Prompt => "prompt",
         Says::RateLimited => "rate_limited",
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use simd_json::BorrowedValue;
 use simd_json::prelude::*;
 
-use crate::outcome::{Outcome, Says};
+use crate::outcome::{Blame, Outcome, Says};
 use crate::wire::{json, reset};
 
 /// Codes by which providers say that their content policy refused the prompt.
@@ -225,12 +225,12 @@ fn retry_delay(error: &BorrowedValue<'_>) -> Option<Duration> {
 /// What an answer with an error status comes to.
 pub fn verdict(status: u16, says: &ErrorSays) -> Outcome {
     match status {
-        401 | 402 => Outcome::Auth,
-        429 => Outcome::RateLimited,
+        401 | 402 => Outcome::Auth(Blame::Target),
+        429 => Outcome::RateLimited(Blame::Target),
         400 | 403 | 422 if says.moderated => Outcome::Moderated,
         400 | 413 | 422 if says.too_long => Outcome::ContextLength,
-        403 => Outcome::Forbidden,
-        404 if says.no_model => Outcome::NotFound,
+        403 => Outcome::Forbidden(Blame::Target),
+        404 if says.no_model => Outcome::NotFound(Blame::Target),
         400..=499 => Outcome::Rejected,
         500..=599 => Outcome::Unavailable,
         _ => Outcome::BadAnswer(Says::Broken),
@@ -268,7 +268,7 @@ mod tests {
             r#"{"error":{"message":"No endpoints found for a/b.","code":404}}"#,
             r#"{"error":{"object":"error","type":"invalid_request_error","code":"NOT_FOUND","message":"Model not found, inaccessible, and/or not deployed"}}"#,
         ] {
-            assert_eq!(of(404, body), Outcome::NotFound, "{body}");
+            assert_eq!(of(404, body), Outcome::NotFound(Blame::Target), "{body}");
         }
         for body in [
             r#"{"error":{"message":"Previous response with id 'model-gpt-4o' not found.","type":"invalid_request_error","param":"previous_response_id","code":"previous_response_not_found"}}"#,
@@ -313,7 +313,7 @@ mod tests {
         }
         assert_eq!(
             of(403, r#"{"error":{"message":"no access"}}"#),
-            Outcome::Forbidden
+            Outcome::Forbidden(Blame::Target)
         );
     }
 
@@ -346,14 +346,14 @@ mod tests {
     fn other_statuses_speak_for_themselves() {
         for (status, is) in [
             (400, Outcome::Rejected),
-            (401, Outcome::Auth),
-            (402, Outcome::Auth),
-            (403, Outcome::Forbidden),
+            (401, Outcome::Auth(Blame::Target)),
+            (402, Outcome::Auth(Blame::Target)),
+            (403, Outcome::Forbidden(Blame::Target)),
             (404, Outcome::Rejected),
             (409, Outcome::Rejected),
             (413, Outcome::Rejected),
             (422, Outcome::Rejected),
-            (429, Outcome::RateLimited),
+            (429, Outcome::RateLimited(Blame::Target)),
             (500, Outcome::Unavailable),
             (503, Outcome::Unavailable),
             (529, Outcome::Unavailable),

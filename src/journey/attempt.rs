@@ -13,7 +13,7 @@ use super::plan::Pass;
 use super::stream::{EventStream, Held, Tap};
 use crate::config::Timeouts;
 use crate::dialect::{ErrorSays, Plain, verdict};
-use crate::outcome::{Clock, Outcome, Says};
+use crate::outcome::{Blame, Outcome, Says};
 use crate::seam::{Broken, Exchange, Head, Out, Outgoing};
 use crate::wire::headers::{self, Media};
 use crate::wire::rewrite::Rewriter;
@@ -148,7 +148,7 @@ impl From<Unanswered> for Failure {
 }
 
 fn late() -> Failure {
-    Failure::bare(Outcome::Timeout(Clock::Target))
+    Failure::bare(Outcome::Timeout(Blame::Target))
 }
 
 /// Connects, sends and waits for the head; gives also the deadline that
@@ -260,7 +260,7 @@ async fn held_plain<X: Exchange>(
     let mut size = 0;
     loop {
         match timeout(idle, exchange.read()).await {
-            Err(_) => return Err(Failure::with_head(Outcome::Timeout(Clock::Target), head)),
+            Err(_) => return Err(Failure::with_head(Outcome::Timeout(Blame::Target), head)),
             Ok(Err(broken)) => {
                 return Err(Failure {
                     head: Some(head),

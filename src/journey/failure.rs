@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::dialect::ErrorSays;
-use crate::outcome::{Outcome, Says};
+use crate::outcome::{Blame, Outcome, Says};
 use crate::seam::{Broken, Head};
 use crate::wire::reset;
 
@@ -57,7 +57,7 @@ impl From<Broken> for Failure {
     fn from(broken: Broken) -> Self {
         Self::bare(match broken {
             Broken::Connect => Outcome::Connect,
-            Broken::Reset | Broken::Stale => Outcome::Reset,
+            Broken::Reset | Broken::Stale => Outcome::Reset(Blame::Target),
         })
     }
 }
@@ -65,24 +65,25 @@ impl From<Broken> for Failure {
 /// How long the provider asks us to stay away.
 pub(super) fn wait(outcome: Outcome, head: &Head, says: &ErrorSays) -> Option<Duration> {
     match outcome {
-        Outcome::BadAnswer(Says::RateLimited) | Outcome::RateLimited => {
+        Outcome::BadAnswer(Says::RateLimited) | Outcome::RateLimited(Blame::Target) => {
             reset::wait(&head.headers, says.retry_delay, wall_clock())
         }
         // Its windows speak of a quota, not of when it works again.
         Outcome::Unavailable => {
             reset::retry_after(&head.headers, wall_clock()).or(says.retry_delay)
         }
-        Outcome::Auth
-        | Outcome::BadAnswer(Says::Broken | Says::Prompt)
+        Outcome::Auth(_)
+        | Outcome::BadAnswer(Says::Broken | Says::Credential | Says::Prompt)
         | Outcome::ClientGone
         | Outcome::Connect
         | Outcome::ContextLength
         | Outcome::Cut
-        | Outcome::Forbidden
+        | Outcome::Forbidden(_)
         | Outcome::Moderated
-        | Outcome::NotFound
+        | Outcome::NotFound(_)
+        | Outcome::RateLimited(Blame::Request)
         | Outcome::Rejected
-        | Outcome::Reset
+        | Outcome::Reset(_)
         | Outcome::Timeout(_) => None,
     }
 }

@@ -10,7 +10,7 @@ use super::ask::Ask;
 use super::failure::Failure;
 use super::relay::{headers_down, name_who};
 use super::trail::{Trail, Tried};
-use crate::outcome::{Outcome, Says};
+use crate::outcome::{Blame, Outcome, Says};
 use crate::refusal::Failed;
 use crate::seam::Head;
 use crate::wire::json;
@@ -78,35 +78,37 @@ fn hands_on(failure: &Failure) -> bool {
     match failure.outcome {
         Outcome::ContextLength
         | Outcome::Moderated
-        | Outcome::NotFound
-        | Outcome::RateLimited
+        | Outcome::NotFound(_)
+        | Outcome::RateLimited(_)
         | Outcome::Rejected
         | Outcome::Unavailable => failure.head.is_some(),
-        Outcome::Auth
+        Outcome::Auth(_)
         | Outcome::BadAnswer(_)
         | Outcome::ClientGone
         | Outcome::Connect
         | Outcome::Cut
-        | Outcome::Forbidden
-        | Outcome::Reset
+        | Outcome::Forbidden(_)
+        | Outcome::Reset(_)
         | Outcome::Timeout(_) => false,
     }
 }
 
 fn own(outcome: Outcome) -> Failed {
     match outcome {
-        Outcome::Auth | Outcome::Forbidden => Failed::Auth,
-        Outcome::BadAnswer(Says::Broken | Says::Prompt | Says::RateLimited) => Failed::BadAnswer,
+        Outcome::Auth(_) | Outcome::Forbidden(_) => Failed::Auth,
+        Outcome::BadAnswer(Says::Broken | Says::Credential | Says::Prompt | Says::RateLimited) => {
+            Failed::BadAnswer
+        }
         Outcome::Cut => Failed::Cut,
         Outcome::Timeout(_) => Failed::Timeout,
         Outcome::ClientGone
         | Outcome::Connect
         | Outcome::ContextLength
         | Outcome::Moderated
-        | Outcome::NotFound
-        | Outcome::RateLimited
+        | Outcome::NotFound(_)
+        | Outcome::RateLimited(_)
         | Outcome::Rejected
-        | Outcome::Reset
+        | Outcome::Reset(_)
         | Outcome::Unavailable => Failed::Unavailable,
     }
 }
@@ -168,7 +170,7 @@ fn with_attempts(body: &[u8], trail: &Trail) -> Option<Bytes> {
 fn is_worth_waiting(tried: &Tried, now: Instant) -> bool {
     let is_limit = matches!(
         tried.outcome,
-        Some(Outcome::RateLimited | Outcome::BadAnswer(Says::RateLimited))
+        Some(Outcome::RateLimited(Blame::Target) | Outcome::BadAnswer(Says::RateLimited))
     );
     is_limit
         && tried

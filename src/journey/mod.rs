@@ -28,7 +28,7 @@ use self::plan::{Plan, Step};
 pub use self::receipt::{End, Receipt};
 pub use self::trail::{Entry, Trail, Tried};
 use crate::config::Config;
-use crate::outcome::{Clock, Next, Outcome};
+use crate::outcome::{Blame, Next, Outcome};
 use crate::refusal::Refusal;
 use crate::seam::{Client, Exchange, Out};
 
@@ -109,7 +109,7 @@ async fn attempt_unless_gone<O: Out, C: Client>(
         () = client.gone() => Err(Failure::bare(Outcome::ClientGone)),
         ended = attempt => match ended {
             Ok(ended) => ended,
-            Err(_) => Err(Failure::bare(Outcome::Timeout(Clock::Request))),
+            Err(_) => Err(Failure::bare(Outcome::Timeout(Blame::Request))),
         },
     }
 }

@@ -2,7 +2,7 @@
 
 use super::journey::{Came, Trip, seconds};
 use super::play::{DONE, FILTERED, Play, chunk, finish, role, says};
-use crate::outcome::{Clock, Outcome, Says};
+use crate::outcome::{Blame, Outcome, Says};
 use crate::seam::Broken;
 
 const TWO: [&str; 2] = ["a/x", "b/y"];
@@ -32,23 +32,35 @@ fn outcome(came: &Came) -> Outcome {
 async fn what_fails_with_a_status_or_a_transport_falls_over() {
     for (failure, is, word) in [
         (Play::refused(), Outcome::Connect, "connect"),
-        (Play::breaks(Broken::Reset), Outcome::Reset, "reset"),
-        (Play::silent(), Outcome::Timeout(Clock::Target), "timeout"),
-        (Play::error(429, "x"), Outcome::RateLimited, "429"),
+        (
+            Play::breaks(Broken::Reset),
+            Outcome::Reset(Blame::Target),
+            "reset",
+        ),
+        (Play::silent(), Outcome::Timeout(Blame::Target), "timeout"),
+        (
+            Play::error(429, "x"),
+            Outcome::RateLimited(Blame::Target),
+            "429",
+        ),
         (Play::error(500, "x"), Outcome::Unavailable, "500"),
         (Play::error(503, "x"), Outcome::Unavailable, "503"),
         (Play::error(529, "x"), Outcome::Unavailable, "529"),
-        (Play::error(401, "x"), Outcome::Auth, "401"),
-        (Play::error(402, "x"), Outcome::Auth, "402"),
-        (Play::error(403, "x"), Outcome::Forbidden, "403"),
+        (Play::error(401, "x"), Outcome::Auth(Blame::Target), "401"),
+        (Play::error(402, "x"), Outcome::Auth(Blame::Target), "402"),
+        (
+            Play::error(403, "x"),
+            Outcome::Forbidden(Blame::Target),
+            "403",
+        ),
         (
             Play::error(404, "model_not_found"),
-            Outcome::NotFound,
+            Outcome::NotFound(Blame::Target),
             "404",
         ),
         (
             Play::error(404, "DeploymentNotFound"),
-            Outcome::NotFound,
+            Outcome::NotFound(Blame::Target),
             "404",
         ),
         (Play::error(404, "file_not_found"), Outcome::Rejected, "404"),
@@ -145,9 +157,9 @@ async fn a_plain_200_that_is_none_falls_over() {
         ),
         (
             Play::json(200, &FILTERED[..60]).broken(Broken::Reset),
-            Outcome::Reset,
+            Outcome::Reset(Blame::Target),
         ),
-        (Play::json(200, "{").hang(), Outcome::Timeout(Clock::Target)),
+        (Play::json(200, "{").hang(), Outcome::Timeout(Blame::Target)),
         // Events that nobody asked for.
         (Play::stream(), Outcome::BadAnswer(Says::Broken)),
     ] {
@@ -185,8 +197,11 @@ async fn a_streamed_200_that_is_none_falls_over_whatever_its_opening() {
         (opened().event(&choice_error), bad),
         (opened().event("<html>"), bad),
         (opened().bytes("data: {\"choices\":[{\"del"), bad),
-        (opened().broken(Broken::Reset), Outcome::Reset),
-        (opened().hang(), Outcome::Timeout(Clock::Target)),
+        (
+            opened().broken(Broken::Reset),
+            Outcome::Reset(Blame::Target),
+        ),
+        (opened().hang(), Outcome::Timeout(Blame::Target)),
         (
             opened().event(&finish("content_filter")).event(DONE),
             Outcome::Moderated,

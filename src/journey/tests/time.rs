@@ -2,7 +2,7 @@
 
 use super::journey::{Came, Trip, ms, seconds};
 use super::play::{Act, DONE, HELLO, Play, finish, role, says};
-use crate::outcome::{Clock, Outcome};
+use crate::outcome::{Blame, Outcome};
 
 fn clocks(came: &Came) -> Vec<Option<Outcome>> {
     came.receipt
@@ -17,8 +17,8 @@ fn took(came: &Came) -> Vec<u64> {
     tried.map(|tried| tried.took.as_secs()).collect()
 }
 
-const TARGET: Option<Outcome> = Some(Outcome::Timeout(Clock::Target));
-const REQUEST: Option<Outcome> = Some(Outcome::Timeout(Clock::Request));
+const TARGET: Option<Outcome> = Some(Outcome::Timeout(Blame::Target));
+const REQUEST: Option<Outcome> = Some(Outcome::Timeout(Blame::Request));
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_must_be_there_in_time() {
