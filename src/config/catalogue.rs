@@ -121,9 +121,10 @@ impl Known {
         })
     }
 
-    /// The provider, where the environment enables it.
+    /// The provider at a place of the list, where the environment enables it.
     fn enabled(
         &self,
+        index: usize,
         usual: &Timeouts,
         around: &dyn Surroundings,
         found: &mut Found,
@@ -175,6 +176,7 @@ impl Known {
         };
         Some(Provider {
             name: self.name.clone(),
+            index,
             kind: self.kind,
             base_url,
             headers: Vec::new(),
@@ -225,7 +227,7 @@ impl Known {
 pub(super) fn config(around: &dyn Surroundings, found: &mut Found) -> Config {
     let (mut config, usual) = check::frame(&Fields::none(Place::START, &ROOT), found);
     for known in ALL.iter() {
-        if let Some(provider) = known.enabled(&usual, around, found) {
+        if let Some(provider) = known.enabled(config.providers.len(), &usual, around, found) {
             config.listed.extend(known.listed(&provider.name));
             config.providers.push(Arc::new(provider));
         }

@@ -1,5 +1,7 @@
-//! Names → models, and what a provider's rules say of a model.
+//! Names → models, pairs of provider and upstream model → configured targets,
+//! and what a provider's rules say of a model.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::meant::{Config, Model, Provider, Target};
@@ -29,6 +31,7 @@ impl Config {
         let target = Target {
             provider: Arc::clone(provider),
             upstream_model: upstream_model.to_owned(),
+            index: self.indices.of(provider, upstream_model),
             weight: 1,
             edits: provider.rule(upstream_model),
             timeouts: provider.timeouts,
@@ -39,6 +42,46 @@ impl Config {
             weighted: false,
             fallbacks: Vec::new(),
         }))
+    }
+
+    /// Takes in a target of the file: it gets its pair's index, and stands
+    /// for the pair where it is the first that has it.
+    pub(super) fn place(&mut self, mut target: Target) -> Arc<Target> {
+        let next = self.targets.len();
+        let index = self
+            .indices
+            .place(&target.provider, &target.upstream_model, next);
+        target.index = Some(index);
+        let target = Arc::new(target);
+        if index == next {
+            self.targets.push(Arc::clone(&target));
+        }
+        target
+    }
+}
+
+/// Where pairs of provider and upstream model stand in `Config::targets`: a
+/// table for each provider, by its index, so that a look-up allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Indices(Vec<HashMap<Box<str>, usize>>);
+
+impl Indices {
+    fn of(&self, provider: &Provider, upstream_model: &str) -> Option<usize> {
+        self.0.get(provider.index)?.get(upstream_model).copied()
+    }
+
+    /// A pair's place: `next` where it has none yet.
+    fn place(&mut self, provider: &Provider, upstream_model: &str, next: usize) -> usize {
+        if let Some(index) = self.of(provider, upstream_model) {
+            return index;
+        }
+        if self.0.len() <= provider.index {
+            self.0.resize_with(provider.index + 1, HashMap::new);
+        }
+        if let Some(table) = self.0.get_mut(provider.index) {
+            table.insert(upstream_model.into(), next);
+        }
+        next
     }
 }
 

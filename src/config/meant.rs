@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::lookup::Indices;
 use crate::base::{ModelName, ProviderName, Secret};
 use crate::dialect::Kind;
 use crate::outcome::ReturnAtOnce;
@@ -35,6 +36,12 @@ pub struct Config {
     pub default_provider: Option<Arc<Provider>>,
     /// Configured models, by the name that clients use.
     pub models: HashMap<ModelName, Arc<Model>>,
+    /// The configured targets, one for each pair of provider and upstream
+    /// model, the first of the file where several models have that pair; in
+    /// the order of the file. A target's `index` is its pair's place here.
+    pub targets: Vec<Arc<Target>>,
+    /// Where each pair stands in `targets`.
+    pub(super) indices: Indices,
     /// What `GET /v1/models` lists: configured models and the catalogue's for
     /// the providers that are there; sorted, no name twice.
     pub listed: Vec<ModelName>,
@@ -84,6 +91,8 @@ pub enum LogFormat {
 pub struct Provider {
     /// The configuration's name for it.
     pub name: ProviderName,
+    /// Its place in `Config::providers`.
+    pub index: usize,
     /// Its wire format.
     pub kind: Kind,
     /// Where it is.
@@ -187,6 +196,9 @@ pub struct Target {
     pub provider: Arc<Provider>,
     /// The provider's own name for the model.
     pub upstream_model: String,
+    /// Its pair's place in `Config::targets`; `None` where a client made up
+    /// a pair that the file does not have.
+    pub index: Option<usize>,
     /// Its part among the model's targets; 1 where none is given.
     pub weight: u32,
     /// What it wants otherwise in a request.

@@ -119,6 +119,53 @@ fn a_name_is_a_model_by_its_entry_its_prefix_or_the_default_provider() {
 }
 
 #[test]
+fn a_pair_of_provider_and_upstream_model_has_one_index_wherever_it_stands() {
+    let config = read(&format!(
+        "{PROVIDERS}
+models:
+  z: {{ provider: b, upstream_model: x }}
+  house/best: {{ targets: [{{ provider: a, upstream_model: x }}, {{ provider: b, upstream_model: x }}] }}
+  a/alias: {{ upstream_model: y, timeouts: {{ idle: 1s }} }}
+  a/second: {{ upstream_model: y }}"
+    ));
+    let places: Vec<usize> = config.providers.iter().map(|p| p.index).collect();
+    assert_eq!(places, [0, 1]);
+    let all: Vec<_> = config
+        .targets
+        .iter()
+        .map(|target| {
+            let provider = target.provider.name.as_str();
+            (target.index, provider, target.upstream_model.as_str())
+        })
+        .collect();
+    let want = [
+        (Some(0), "b", "x"),
+        (Some(1), "a", "x"),
+        (Some(2), "a", "y"),
+    ];
+    assert_eq!(all, want);
+    assert_eq!(config.targets[2].timeouts.idle, Duration::from_secs(1));
+    for (name, want) in [
+        ("z", &[Some(0)][..]),
+        ("house/best", &[Some(1), Some(0)]),
+        ("a/alias", &[Some(2)]),
+        ("a/second", &[Some(2)]),
+        // Made up by a client.
+        ("b/x", &[Some(0)]),
+        ("x", &[Some(0)]),
+        ("a/x", &[Some(1)]),
+        ("a/y", &[Some(2)]),
+        ("y", &[None]),
+        ("b/y", &[None]),
+        ("a/z", &[None]),
+    ] {
+        let targets = model(&config, name).targets;
+        let indices: Vec<Option<usize>> = targets.iter().map(|target| target.index).collect();
+        assert_eq!(indices, want, "{name}");
+    }
+}
+
+#[test]
 fn a_target_s_own_name_for_a_model_is_what_follows_a_provider_s_prefix() {
     let config = read(&format!(
         "{PROVIDERS}
@@ -271,6 +318,9 @@ fn without_a_file_the_environment_says_which_providers_there_are() {
         .map(|provider| provider.name.as_str())
         .collect();
     assert_eq!(names, ["google", "groq"]);
+    let places: Vec<usize> = config.providers.iter().map(|p| p.index).collect();
+    assert_eq!(places, [0, 1]);
+    assert!(config.targets.is_empty());
     let google = model(&config, "google/gemini-1.5-pro");
     let Credential::Inline(key) = &google.targets[0].provider.credential else {
         panic!("a key from the environment is written inline");

@@ -13,6 +13,7 @@ use self::listen::Listening;
 use self::model::{Around, Providers};
 use super::catalogue::Known;
 use super::keys::{ROOT, returnable};
+use super::lookup::Indices;
 use super::meant::{Config, Limits, Log, LogFormat, Timeouts};
 use super::near::nearest;
 use super::node::{Node, Sort, What};
@@ -43,7 +44,8 @@ pub(super) fn config(root: &Node, around: &dyn Surroundings, found: &mut Found) 
     let (mut config, usual) = frame(&fields, found);
     let mut by_name: Providers = HashMap::new();
     for (name, fields) in fields.sections("providers", found) {
-        let provider = provider::provider(name, &fields, &usual, around, found);
+        let index = config.providers.len();
+        let provider = provider::provider(name, index, &fields, &usual, around, found);
         config.providers.extend(provider.clone());
         by_name.insert(ProviderName::from(&*name.text), provider);
     }
@@ -74,7 +76,7 @@ pub(super) fn config(root: &Node, around: &dyn Surroundings, found: &mut Found) 
         (default, _) => default.as_ref(),
     };
     for (name, fields) in &sections {
-        if let Some(model) = context.model(name, fields, found) {
+        if let Some(model) = context.model(name, fields, &mut config, found) {
             config.models.insert(model.name.clone(), model);
         }
     }
@@ -107,6 +109,8 @@ pub(super) fn frame(fields: &Fields<'_>, found: &mut Found) -> (Config, Timeouts
         providers: Vec::new(),
         default_provider: None,
         models: HashMap::new(),
+        targets: Vec::new(),
+        indices: Indices::default(),
         listed: Vec::new(),
         return_at_once: return_at_once(&failover, found),
         drain: shutdown.duration("drain", found).unwrap_or_default(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::edits::edits;
 use super::provider::timeouts;
 use crate::base::{ModelName, ProviderName};
-use crate::config::meant::{Model, Provider, Target};
+use crate::config::meant::{Config, Model, Provider, Target};
 use crate::config::near::nearest;
 use crate::config::node::{Key, Scalar, What};
 use crate::config::problem::{Found, Place, shown};
@@ -78,11 +78,12 @@ impl Around<'_> {
         }
     }
 
-    /// Reads one model. `None` where no target of it can be put together.
+    /// Reads one model and places its targets. `None` where no target of it can be put together.
     pub(super) fn model(
         &self,
         name: &Key,
         fields: &Fields<'_>,
+        config: &mut Config,
         found: &mut Found,
     ) -> Option<Arc<Model>> {
         if name.text.is_empty() || name.text.len() > 256 || name.text.contains(char::is_control) {
@@ -119,9 +120,10 @@ impl Around<'_> {
                 Some(own) => Arc::clone(own),
                 None => provider.rule(home.upstream_model),
             };
-            targets.push(Arc::new(Target {
+            targets.push(config.place(Target {
                 timeouts: timeouts(&limits, &provider.timeouts, found),
                 upstream_model: home.upstream_model.to_owned(),
+                index: None,
                 weight: home.weight.unwrap_or(1),
                 edits,
                 provider,

@@ -39,10 +39,11 @@ const NOT_OURS_TO_SET: [&str; 15] = [
     "x-request-id",
 ];
 
-/// Reads one provider. `None` where something that it cannot do without is
+/// Reads one provider; `index` is the place that it takes. `None` where something that it cannot do without is
 /// wrong, which is then told.
 pub(super) fn provider(
     name: &Key,
+    index: usize,
     fields: &Fields<'_>,
     usual: &Timeouts,
     around: &dyn Surroundings,
@@ -73,6 +74,7 @@ pub(super) fn provider(
     };
     Some(Arc::new(Provider {
         name: ProviderName::from(&*name.text),
+        index,
         kind,
         base_url: url?,
         headers,
