@@ -47,6 +47,8 @@ pub struct Config {
     pub listed: Vec<ModelName>,
     /// `failover.return_at_once`
     pub return_at_once: ReturnAtOnce,
+    /// When a target rests, and for how long.
+    pub health: Health,
     /// `shutdown.drain`: how long streams in flight may take to finish.
     pub drain: Duration,
     /// How the log looks and how much it says.
@@ -66,6 +68,25 @@ pub struct Limits {
     /// The longest silence within a body; and the body must, after this time,
     /// have come at 64 KiB a second on average.
     pub body_timeout: Duration,
+}
+
+/// When a target rests, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Health {
+    /// Consecutive failures that open a target's breaker; 1 to 100. More than
+    /// that would be so many requests that wait for nothing.
+    pub failures: u8,
+    /// The share of failures among the last 30 seconds' requests that opens it
+    /// too, from 20 requests on: a target that fails every other time never
+    /// fails often in a row. Above 0, since it would always be open at 0; at
+    /// 1 only nothing but failures opens it.
+    pub failure_ratio: f64,
+    /// The first open period, doubled by each failed probe, and the rest of a
+    /// target that gave no time of its own; 1 ms to 24 h.
+    pub cooldown: Duration,
+    /// The longest open period; not below `cooldown`, at most 24 h. Does not
+    /// bind a time that a provider says itself.
+    pub max_cooldown: Duration,
 }
 
 /// How the log looks and how much it says.

@@ -24,8 +24,8 @@ mod tests;
 
 pub use check::Surroundings;
 pub use meant::{
-    BaseUrl, Config, Credential, HttpVersion, Limits, Log, LogFormat, Model, Provider, Rule,
-    Target, Timeouts,
+    BaseUrl, Config, Credential, Health, HttpVersion, Limits, Log, LogFormat, Model, Provider,
+    Rule, Target, Timeouts,
 };
 pub use problem::{Problem, Problems};
 pub use schema::schema;

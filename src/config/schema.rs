@@ -54,7 +54,7 @@ fn of(key: &Key) -> Value {
 /// The default as JSON has it.
 fn default(key: &Key) -> Value {
     match key.form {
-        Form::Bool | Form::Failures | Form::Whole(..) => {
+        Form::Bool | Form::Failures | Form::Share | Form::Whole(..) => {
             serde_json::from_str(key.default).unwrap_or_else(|_| json!(key.default))
         }
         Form::Address
@@ -112,6 +112,9 @@ fn form(form: &Form) -> Value {
         Form::Path | Form::Secret | Form::Text => json!({ "type": "string", "minLength": 1 }),
         Form::Section(of) => section(of),
         Form::Sections(of) => json!({ "type": "object", "additionalProperties": section(of) }),
+        Form::Share => json!({
+            "anyOf": [{ "type": "number", "exclusiveMinimum": 0, "maximum": 1 }, variable()],
+        }),
         Form::Size(..) => json!({
             "type": "string",
             "pattern": r"^[0-9]+ *(B|KiB|MiB|GiB)$|\$\{",

@@ -72,6 +72,13 @@ fn what_is_not_said_is_the_contract_s_default() {
     };
     assert_eq!(config.providers[0].timeouts, timeouts);
     assert_eq!(config.drain, Duration::from_mins(5));
+    let health = Health {
+        failures: 5,
+        failure_ratio: 0.5,
+        cooldown: Duration::from_secs(5),
+        max_cooldown: Duration::from_mins(1),
+    };
+    assert_eq!(config.health, health);
     let log = Log {
         format: LogFormat::Json,
         level: log::LevelFilter::Info,
@@ -431,6 +438,49 @@ fn a_configuration_shows_no_secret_of_its_own() {
 }
 
 #[test]
+fn health_holds_what_is_written_up_to_its_bounds() {
+    for (written, failures, failure_ratio, cooldown, max_cooldown) in [
+        (
+            "failures: 1, failure_ratio: 1, cooldown: 1ms, max_cooldown: 1ms",
+            1,
+            1.0,
+            Duration::from_millis(1),
+            Duration::from_millis(1),
+        ),
+        (
+            "failures: 100, failure_ratio: 1e-9, cooldown: 24h, max_cooldown: 24h",
+            100,
+            1e-9,
+            Duration::from_hours(24),
+            Duration::from_hours(24),
+        ),
+        (
+            "failures: 7, failure_ratio: .25",
+            7,
+            0.25,
+            Duration::from_secs(5),
+            Duration::from_mins(1),
+        ),
+    ] {
+        let text = format!("{PROVIDERS}health: {{ {written} }}");
+        let want = Health {
+            failures,
+            failure_ratio,
+            cooldown,
+            max_cooldown,
+        };
+        assert_eq!(read(&text).health, want, "{written}");
+    }
+    let config = load(
+        "t.yaml",
+        format!("{PROVIDERS}health:\n  failures: ${{N}}\n  failure_ratio: 0.${{N}}").as_bytes(),
+        &house(&[("N", "7")]),
+    );
+    let health = config.unwrap().health;
+    assert_eq!((health.failures, health.failure_ratio), (7, 0.7));
+}
+
+#[test]
 fn return_at_once_holds_what_is_written() {
     let config = read(&format!(
         "{PROVIDERS}failover: {{ return_at_once: [context_length, 422, 422, context_length] }}"
@@ -484,6 +534,10 @@ fn every_key_is_described_once_and_every_default_reads_as_its_form() {
                     Form::Choice(words) => words.contains(&key.default),
                     Form::Duration { .. } => crate::base::duration(key.default).is_ok(),
                     Form::Failures => key.default == "[]",
+                    Form::Share => key
+                        .default
+                        .parse()
+                        .is_ok_and(|share: f64| share > 0.0 && share <= 1.0),
                     Form::Size(least, most) => crate::base::size(key.default)
                         .is_ok_and(|size| (*least..=*most).contains(&size)),
                     Form::Whole(least, most) => key
@@ -519,6 +573,8 @@ fn the_schema_describes_every_key() {
         schema["properties"]["failover"]["properties"]["return_at_once"]["default"],
         serde_json::json!([])
     );
+    let health = &schema["properties"]["health"]["properties"];
+    assert_eq!(health["failure_ratio"]["default"], 0.5);
     assert_eq!(schema["additionalProperties"], false);
     assert_eq!(schema["required"], serde_json::json!(["providers"]));
     let provider = &schema["properties"]["providers"]["additionalProperties"];

@@ -1,6 +1,7 @@
 //! What is written → what is meant, or everything that is wrong with it.
 
 mod edits;
+mod health;
 mod listen;
 mod model;
 mod provider;
@@ -113,6 +114,7 @@ pub(super) fn frame(fields: &Fields<'_>, found: &mut Found) -> (Config, Timeouts
         indices: Indices::default(),
         listed: Vec::new(),
         return_at_once: return_at_once(&failover, found),
+        health: health::health(&fields.section("health", found), found),
         drain: shutdown.duration("drain", found).unwrap_or_default(),
         log: log(&fields.section("log", found), found),
     };

@@ -62,6 +62,11 @@ pub(in crate::config) static ROOT: Section = Section {
             "When the next candidate is tried.",
         ),
         key(
+            "health",
+            Form::Section(&HEALTH),
+            "When a target rests, and for how long.",
+        ),
+        key(
             "shutdown",
             Form::Section(&SHUTDOWN),
             "How the process ends.",
@@ -287,6 +292,37 @@ static FAILOVER: Section = Section {
             Form::Failures,
             "[]",
             "Outcomes or HTTP statuses (400 to 599) that the client gets instead of the next candidate's answer.",
+        ),
+    ],
+};
+
+static HEALTH: Section = Section {
+    name: "`health`",
+    required: &[],
+    keys: &[
+        with(
+            "failures",
+            Form::Whole(1, 100),
+            "5",
+            "Consecutive failures that open a target's breaker.",
+        ),
+        with(
+            "failure_ratio",
+            Form::Share,
+            "0.5",
+            "The share of failures among the last 30 s' requests that opens it too, from 20 requests on; above 0 and up to 1.",
+        ),
+        with(
+            "cooldown",
+            TIME,
+            "5s",
+            "The first open period, from 1ms to 24h; doubles on each failed probe.",
+        ),
+        with(
+            "max_cooldown",
+            TIME,
+            "60s",
+            "The longest open period, from `cooldown` to 24h. A provider's own reset time is believed up to 24h.",
         ),
     ],
 };

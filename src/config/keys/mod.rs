@@ -38,6 +38,8 @@ pub(super) enum Form {
     Section(&'static Section),
     /// A mapping from names to mappings.
     Sections(&'static Section),
+    /// A number above 0 and up to 1.
+    Share,
     /// `64KiB`, `32MiB`; the smallest and the largest allowed.
     Size(usize, usize),
     /// Text.
