@@ -118,7 +118,7 @@ pub struct Provider {
     pub kind: Kind,
     /// Where it is.
     pub base_url: BaseUrl,
-    /// Sent with every request; names are lower case.
+    /// Sent with every request; names are lower case, none is there twice.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// How it knows us.
     pub credential: Credential,
@@ -132,6 +132,30 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// The catalogue's rules for this provider's models, first match wins.
     pub rules: Vec<Rule>,
+}
+
+impl Provider {
+    /// Whether it is the same place after a reload, so that what is known of
+    /// the place still holds: name, wire format, address and HTTP version.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.kind == other.kind
+            && self.base_url == other.base_url
+            && self.http == other.http
+    }
+
+    /// Whether it knows us by the same credential, so that what is known of
+    /// the credential still holds. Headers count, in any order, since one of
+    /// them may be what it knows us by. A file counts as the same while its
+    /// path is: what it holds is not read here.
+    pub fn has_same_credential(&self, other: &Self) -> bool {
+        self.credential == other.credential
+            && self.headers.len() == other.headers.len()
+            && self
+                .headers
+                .iter()
+                .all(|header| other.headers.contains(header))
+    }
 }
 
 /// A base URL in its parts.
@@ -166,7 +190,7 @@ impl BaseUrl {
 }
 
 /// How a provider knows us.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// Read again when the file changes.
     File(PathBuf),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys::{CATALOGUE, Form, ROOT, Section};
@@ -478,6 +479,88 @@ fn health_holds_what_is_written_up_to_its_bounds() {
     );
     let health = config.unwrap().health;
     assert_eq!((health.failures, health.failure_ratio), (7, 0.7));
+}
+
+#[test]
+fn a_provider_stays_the_same_place_and_keeps_its_credential_apart() {
+    let house = house(&[("KEY", "sk-1"), ("OTHER", "sk-2")]);
+    let provider = |text: &str| {
+        let here = "base_url: 'http://h/v1'";
+        let same = "api_key: sk-1, headers: { x-a: '1', x-b: '2' }";
+        let text = text.replace("HERE", here).replace("SAME", same);
+        let text = format!("providers:\n  {text}");
+        let config = load("t.yaml", text.as_bytes(), &house).unwrap();
+        Arc::clone(&config.providers[0])
+    };
+    let before = provider("p: { HERE, api_key: \"${KEY}\", headers: { x-a: '1', x-b: '2' } }");
+    for (after, same_place, same_credential) in [
+        (
+            "p: { base_url: 'http://h/v1/', api_key: sk-1, headers: { X-B: '2', x-a: '1' } }",
+            true,
+            true,
+        ),
+        (
+            "p: { HERE, SAME, stream_usage: false, timeouts: { idle: 1s } }",
+            true,
+            true,
+        ),
+        ("q: { HERE, SAME }", false, true),
+        ("p: { base_url: 'http://h/v2', SAME }", false, true),
+        ("p: { base_url: 'https://h/v1', SAME }", false, true),
+        ("p: { base_url: 'http://h:81/v1', SAME }", false, true),
+        ("p: { HERE, http: 2, SAME }", false, true),
+        (
+            "p: { HERE, kind: azure, api_version: '1', SAME }",
+            false,
+            true,
+        ),
+        (
+            "p: { HERE, api_key: \"${OTHER}\", headers: { x-a: '1', x-b: '2' } }",
+            true,
+            false,
+        ),
+        ("p: { HERE, headers: { x-a: '1', x-b: '2' } }", true, false),
+        (
+            "p: { HERE, api_key: sk-1, headers: { x-a: '1', x-b: '3' } }",
+            true,
+            false,
+        ),
+        (
+            "p: { HERE, api_key: sk-1, headers: { x-a: '1', x-c: '2' } }",
+            true,
+            false,
+        ),
+        (
+            "p: { HERE, api_key: sk-1, headers: { x-a: '1' } }",
+            true,
+            false,
+        ),
+        (
+            "p: { HERE, api_key: sk-1, headers: { x-a: '1', x-b: '2', x-c: '3' } }",
+            true,
+            false,
+        ),
+    ] {
+        let provider = provider(after);
+        for (a, b) in [(&before, &provider), (&provider, &before)] {
+            assert_eq!(a.is_same_place(b), same_place, "{after}");
+            assert_eq!(a.has_same_credential(b), same_credential, "{after}");
+        }
+    }
+}
+
+#[test]
+fn a_credential_s_file_is_the_same_by_its_path() {
+    let with = |credential| {
+        let mut provider = (*read(PROVIDERS).providers[0]).clone();
+        provider.credential = credential;
+        provider
+    };
+    let file = |path: &str| with(Credential::File(path.into()));
+    assert!(file("keys/a").has_same_credential(&file("keys/a")));
+    assert!(!file("keys/a").has_same_credential(&file("keys/b")));
+    assert!(!file("keys/a").has_same_credential(&with(Credential::Inline("keys/a".into()))));
+    assert!(!file("keys/a").has_same_credential(&with(Credential::None)));
 }
 
 #[test]
