@@ -30,6 +30,9 @@ pub mod refusal;
 pub mod dialect;
 pub mod config;
 
+// First floor: what is remembered. Time is an argument.
+pub mod health;
+
 // Second floor: the journey.
 pub mod seam;
 pub mod upstream;

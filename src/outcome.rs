@@ -214,6 +214,37 @@ impl Outcome {
     }
 }
 
+/// Why a candidate or a target is passed over without an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Skip {
+    /// It is left alone for a time.
+    Cooling,
+    /// Its provider does not take our credential.
+    Credential,
+    /// It failed too often.
+    Open,
+    /// Another request is finding out whether it is back.
+    Probing,
+    /// Its last answers said that nothing, or too little, is left.
+    Quota,
+    /// No model of that name is known.
+    Unknown,
+}
+
+impl Skip {
+    /// The contract's name for it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Cooling => "cooling",
+            Self::Credential => "credential",
+            Self::Open => "open",
+            Self::Probing => "probing",
+            Self::Quota => "quota",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// The operator's `failover.return_at_once`: failures that the client is to
 /// see instead of the next candidate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

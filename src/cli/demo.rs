@@ -64,9 +64,9 @@ pub(super) fn run(once: bool) -> Result<(), Failed> {
 }
 
 fn configured(port: u16, openai: &str, google: &str) -> Source {
-    // The log level shows what a running Standin says of each request.
+    // The walks tell it all.
     Source::Text(format!(
-        "listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:0\nlog: {{ format: text, level: warn }}\n\
+        "listen: 127.0.0.1:{port}\nadmin: 127.0.0.1:0\nlog: {{ format: text, level: error }}\n\
          providers:\n  openai: {{ base_url: \"{openai}\", api_key: demo }}\n  \
          google: {{ base_url: \"{google}\", api_key: demo }}\n"
     ))
@@ -140,6 +140,7 @@ fn walk(answer: &Answered) -> Result<String, Failed> {
         let (model, status) = attempt.rsplit_once('=').unwrap_or((attempt, ""));
         let what = match status {
             "200" => "returned a completion",
+            "skipped:cooling" => "still rate limited: not asked again",
             "429" => "rate limited",
             "503" => "provider unavailable",
             _ => "failed",

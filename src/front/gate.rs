@@ -13,7 +13,7 @@ use super::ids::Ids;
 use super::{intake, models};
 use crate::base::Endpoint;
 use crate::house::{Current, House};
-use crate::journey::{self, Ask, Entry, Receipt};
+use crate::journey::{self, Ask, Entry, Means, Receipt};
 use crate::refusal::Refusal;
 use crate::wire::headers;
 
@@ -76,8 +76,13 @@ impl Gate {
         };
         let mut kept = Kept::Close;
         let guest = Guest::new(session, &mut kept).until(&self.drain);
-        let dice = self.ids.dice();
-        let journey = journey::run(&ask, &house.config, &house.ways, guest, dice);
+        let means = Means {
+            config: &house.config,
+            board: &house.board,
+            out: &house.ways,
+            dice: self.ids.dice(),
+        };
+        let journey = journey::run(&ask, &means, guest);
         // On the heap: what a journey holds across its awaits is the largest
         // part of a connection's task, and most connections are idle.
         let refusal = match Box::pin(journey).await {

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 
 use crate::dialect::ErrorSays;
+use crate::health::{Failed, LastError};
 use crate::outcome::{Blame, Outcome, Says};
 use crate::seam::{Broken, Head};
 use crate::wire::reset;
@@ -39,10 +41,32 @@ impl Failure {
         }
     }
 
+    /// What others have failed with, in place of an attempt. Their error's own
+    /// words are not this client's to read.
+    pub(super) fn recalled(error: LastError) -> Self {
+        let status = error.status.and_then(|s| StatusCode::from_u16(s).ok());
+        Self {
+            head: status.map(|status| Head {
+                status,
+                headers: HeaderMap::new(),
+            }),
+            ..Self::bare(error.outcome)
+        }
+    }
+
     /// The error status that came, if one did.
     pub fn status(&self) -> Option<u16> {
         let status = self.head.as_ref()?.status.as_u16();
         (status >= 400).then_some(status)
+    }
+
+    /// What live state is told of it.
+    pub(super) fn report(&self) -> Failed {
+        Failed {
+            outcome: self.outcome,
+            status: self.status(),
+            wait: self.wait,
+        }
     }
 
     pub(super) fn with_head(outcome: Outcome, head: Head) -> Self {
@@ -90,7 +114,7 @@ pub(super) fn wait(outcome: Outcome, head: &Head, says: &ErrorSays) -> Option<Du
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "dates in headers are of the wall clock, read once for each error"
+    reason = "dates in headers are of the wall clock, read once for each answer"
 )]
 fn wall_clock() -> std::time::SystemTime {
     std::time::SystemTime::now()

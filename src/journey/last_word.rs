@@ -20,11 +20,13 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// A rate limit that ends within this time is worth the SDK's own retry.
 const WORTH_WAITING: Duration = Duration::from_secs(10);
 
-/// The last failure as the client gets it.
+/// The last failure as the client gets it. `back` is how long it takes until a
+/// candidate may be back, where that is known.
 pub(super) fn last_word(
     ask: &Ask,
     trail: &Trail,
     failure: Failure,
+    back: Option<Duration>,
     now: Instant,
 ) -> (Head, Vec<Bytes>) {
     let is_upstream_s = hands_on(&failure);
@@ -59,8 +61,7 @@ pub(super) fn last_word(
         headers.insert(header::CONTENT_TYPE, json);
     }
     headers.remove(header::CONTENT_ENCODING);
-    if let Some(until) = trail.tried().filter_map(|tried| tried.until).min() {
-        let wait = until.saturating_duration_since(now);
+    if let Some(wait) = back {
         headers.insert(header::RETRY_AFTER, seconds_up(wait));
         // They speak of one target; `retry-after` speaks of all.
         headers.remove("retry-after-ms");

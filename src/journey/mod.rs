@@ -10,12 +10,13 @@ mod last_word;
 mod plan;
 mod receipt;
 mod relay;
-
 mod stream;
 mod trail;
 
 #[cfg(test)]
 mod tests;
+
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -23,74 +24,105 @@ pub use self::ask::{Ask, Candidate, REQUEST_ID};
 use self::attempt::Answer;
 use self::failure::Failure;
 use self::last_word::last_word;
-pub use self::plan::{Pass, Skip};
+pub use self::plan::Pass;
 use self::plan::{Plan, Step};
 pub use self::receipt::{End, Receipt};
 pub use self::trail::{Entry, Trail, Tried};
 use crate::config::Config;
+use crate::health::{Admission, Board, Moment};
 use crate::outcome::{Blame, Next, Outcome};
 use crate::refusal::Refusal;
 use crate::seam::{Client, Exchange, Out};
+use crate::wire::Quota;
+
+/// What a journey needs beside the request.
+#[derive(Debug)]
+pub struct Means<'a, O> {
+    /// The configuration that the request came in under.
+    pub config: &'a Config,
+    /// What is known of its targets.
+    pub board: &'a Board,
+    /// The way to them.
+    pub out: &'a O,
+    /// 64 random bits: they draw among weighted targets and spread probes.
+    pub dice: u64,
+}
+
+impl<O> Means<'_, O> {
+    fn now(&self) -> Moment {
+        self.board.moment(Instant::now().into_std())
+    }
+}
 
 /// Walks a request's list until one model answers, and gives the client that
-/// answer or the last failure. `dice` draws among weighted targets.
+/// answer or the last failure.
 ///
 /// # Errors
 /// None of the names is known: the client is given back unanswered.
 pub async fn run<O: Out, C: Client>(
     ask: &Ask,
-    config: &Config,
-    out: &O,
+    means: &Means<'_, O>,
     client: C,
-    dice: u64,
 ) -> Result<Receipt, (C, Refusal)> {
-    let Some(plan) = Plan::new(ask, dice) else {
+    let Some(plan) = Plan::new(ask, means.board, means.dice) else {
         let first = ask.candidates.first().map(|first| first.name.to_string());
         return Err((client, Refusal::UnknownModel(first.unwrap_or_default())));
     };
-    Ok(walk(ask, config, out, client, plan).await)
+    Ok(walk(ask, means, client, plan).await)
 }
 
-async fn walk<O: Out, C: Client>(
-    ask: &Ask,
-    config: &Config,
-    out: &O,
+async fn walk<'a, O: Out, C: Client>(
+    ask: &'a Ask,
+    means: &Means<'a, O>,
     mut client: C,
-    plan: Plan,
+    mut plan: Plan<'a>,
 ) -> Receipt {
     let started = Instant::now();
     let end = started + plan.total();
     let mut trail = Trail::default();
     let mut last = Failure::bare(Outcome::Connect);
-    for step in plan {
-        let pass = match step {
-            Step::Skip(name, why) => {
-                trail.skipped(name, why);
+    while let Some(step) = plan.next(means.now()) {
+        let began = Instant::now();
+        let failure = match step {
+            Step::Skip(name, target, why) => {
+                trail.skipped(name, target, why);
                 continue;
             }
-            Step::Try(pass) => pass,
-        };
-        let began = Instant::now();
-        let until = began + pass.share(end.saturating_duration_since(began));
-        let attempt = attempt_unless_gone(ask, &pass, out, until, &mut client).await;
-        let took = began.elapsed();
-        match attempt {
-            Ok(answer) => {
-                trail.answered(pass.clone(), answer.head().status.as_u16(), took);
-                return answered(ask, trail, pass, answer, client, started).await;
+            Step::Recall(pass, error) => {
+                let failure = Failure::recalled(error);
+                trail.failed(pass, &failure, Duration::ZERO);
+                failure
             }
-            Err(failure) => {
-                trail.failed(pass, &failure, took);
-                let outcome = failure.outcome;
-                let status = failure.status();
-                last = failure;
-                if outcome.next() == Next::Stop || config.return_at_once.holds(outcome, status) {
-                    break;
+            Step::Try(pass, admission) => {
+                let until = began + pass.share(end.saturating_duration_since(began));
+                match attempt_unless_gone(ask, &pass, means.out, until, &mut client).await {
+                    Ok(answer) => {
+                        let status = answer.head().status.as_u16();
+                        trail.answered(pass.clone(), status, began.elapsed());
+                        let place = Place { pass, admission };
+                        return answered(ask, means, trail, place, answer, client, started).await;
+                    }
+                    Err(failure) => {
+                        admission.failed(failure.report(), means.now());
+                        trail.failed(pass, &failure, began.elapsed());
+                        failure
+                    }
                 }
             }
+        };
+        let (outcome, status) = (failure.outcome, failure.status());
+        last = failure;
+        if outcome.next() == Next::Stop || means.config.return_at_once.holds(outcome, status) {
+            break;
         }
     }
-    failed(ask, trail, last, client, started).await
+    failed(ask, means, trail, last, client, started).await
+}
+
+/// Who answers, and what is to be told of it.
+struct Place<'a> {
+    pass: Pass,
+    admission: Admission<'a>,
 }
 
 /// One attempt, until its share of the time runs out or the client leaves:
@@ -114,17 +146,30 @@ async fn attempt_unless_gone<O: Out, C: Client>(
     }
 }
 
-async fn answered<X: Exchange, C: Client>(
+async fn answered<O, X: Exchange, C: Client>(
     ask: &Ask,
+    means: &Means<'_, O>,
     trail: Trail,
-    pass: Pass,
+    place: Place<'_>,
     answer: Answer<X>,
     client: C,
     started: Instant,
 ) -> Receipt {
+    let Place {
+        pass,
+        mut admission,
+    } = place;
     let first = started.elapsed();
     let status = answer.head().status;
+    admission.headed(&Quota::default(), means.now());
+    admission.said(means.now());
     let (end, sent) = relay::run(ask, &trail, &pass, answer, client).await;
+    match end {
+        End::Answered => admission.finished(means.now()),
+        End::Cut => admission.failed(Failure::bare(Outcome::Cut).report(), means.now()),
+        // Says nothing of the target.
+        End::ClientGone | End::Failed => drop(admission),
+    }
     Receipt {
         trail,
         answered: Some(pass),
@@ -136,8 +181,9 @@ async fn answered<X: Exchange, C: Client>(
     }
 }
 
-async fn failed<C: Client>(
+async fn failed<O, C: Client>(
     ask: &Ask,
+    means: &Means<'_, O>,
     trail: Trail,
     last: Failure,
     client: C,
@@ -155,7 +201,8 @@ async fn failed<C: Client>(
     if last.outcome == Outcome::ClientGone {
         return receipt;
     }
-    let (head, body) = last_word(ask, &receipt.trail, last, Instant::now());
+    let back = back(ask, means.board, means.now());
+    let (head, body) = last_word(ask, &receipt.trail, last, back, Instant::now());
     let size = body.iter().map(|piece| piece.len() as u64).sum();
     receipt.status = Some(head.status);
     if client.reply(head, body).await.is_ok() {
@@ -164,4 +211,15 @@ async fn failed<C: Client>(
     }
     receipt.took = started.elapsed();
     receipt
+}
+
+/// How long it takes until one of the candidates may be back, where that is
+/// known.
+fn back(ask: &Ask, board: &Board, now: Moment) -> Option<Duration> {
+    let models = ask.candidates.iter().filter_map(|c| c.model.as_ref());
+    models
+        .flat_map(|model| &model.targets)
+        .filter_map(|target| board.back_at(target, ask.endpoint, now))
+        .map(|moment| moment.from(now))
+        .min()
 }

@@ -1,4 +1,7 @@
 //! In which order a request's targets are tried, and how much time each gets.
+//!
+//! Two rounds: the first passes over what live state says would fail; the
+//! second, when all others have failed, tries just those, once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,30 +10,19 @@ use std::time::Duration;
 use super::ask::{Ask, Candidate};
 use crate::base::ModelName;
 use crate::config::{Model, Target};
-
-/// Why a candidate is passed over without an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Skip {
-    /// No model of that name is known.
-    Unknown,
-}
-
-impl Skip {
-    /// The contract's name for it.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-        }
-    }
-}
+use crate::health::{Admission, Board, LastError, Moment, Wish};
+use crate::outcome::Skip;
 
 /// What is done next.
-#[derive(Clone, Debug)]
-pub(super) enum Step {
-    /// The candidate is passed over.
-    Skip(ModelName, Skip),
+#[derive(Debug)]
+pub(super) enum Step<'a> {
+    /// The candidate, or a target of it, is passed over.
+    Skip(ModelName, Option<Arc<Target>>, Skip),
     /// The candidate's target is tried.
-    Try(Pass),
+    Try(Pass, Admission<'a>),
+    /// Too many others try the same against all odds: what it failed with
+    /// before counts as its try.
+    Recall(Pass, LastError),
 }
 
 /// One target's turn.
@@ -40,16 +32,21 @@ pub struct Pass {
     pub candidate: ModelName,
     /// Where it is sent.
     pub target: Arc<Target>,
+    /// It was passed over at first, and everything else has failed.
+    pub is_last_resort: bool,
     /// Candidates left, this one included.
     candidates: u32,
     /// Targets left of this candidate, this one included.
     targets: u32,
+    /// Nothing that is known to work comes after it.
+    is_last: bool,
 }
 
 impl Pass {
-    /// Whether nothing comes after it.
+    /// Whether nothing comes after it but what is known to fail: a slow
+    /// answer is then better than what its own timeouts would bring.
     pub fn is_last(&self) -> bool {
-        self.candidates == 1 && self.targets == 1
+        self.is_last
     }
 
     /// The most that this attempt may take of what is left of the total: an
@@ -60,40 +57,51 @@ impl Pass {
     }
 }
 
+/// One name, or one home of it, that is still to come.
+#[derive(Clone, Copy, Debug)]
+enum Turn<'a> {
+    Target(&'a Candidate, &'a Arc<Target>),
+    Unknown(&'a Candidate),
+}
+
 /// The steps of one request.
 #[derive(Debug)]
-pub(super) struct Plan {
-    steps: VecDeque<Step>,
+pub(super) struct Plan<'a> {
+    ask: &'a Ask,
+    board: &'a Board,
+    dice: u64,
+    turns: VecDeque<Turn<'a>>,
+    /// Passed over in the first round.
+    skipped: VecDeque<Turn<'a>>,
+    is_last_resort: bool,
     total: Duration,
 }
 
-impl Plan {
+impl<'a> Plan<'a> {
     /// Nothing where no candidate is known. `dice` draws among weighted
-    /// targets.
-    pub(super) fn new(ask: &Ask, dice: u64) -> Option<Self> {
-        let known = |candidate: &&Candidate| candidate.model.is_some();
-        let mut candidates = ask.candidates.iter().filter(known).count();
+    /// targets and spreads probes.
+    pub(super) fn new(ask: &'a Ask, board: &'a Board, dice: u64) -> Option<Self> {
         let first = ask.candidates.iter().find_map(|c| c.model.as_ref())?;
         let total = first.targets.first()?.timeouts.total;
-        let mut steps = VecDeque::with_capacity(ask.candidates.len());
-        for Candidate { name, model } in &ask.candidates {
-            let Some(model) = model else {
-                steps.push_back(Step::Skip(name.clone(), Skip::Unknown));
-                continue;
-            };
-            let targets = drawn(model, dice);
-            let count = targets.len();
-            for (nth, target) in targets.into_iter().enumerate() {
-                steps.push_back(Step::Try(Pass {
-                    candidate: name.clone(),
-                    target,
-                    candidates: u32::try_from(candidates).unwrap_or(u32::MAX),
-                    targets: u32::try_from(count - nth).unwrap_or(u32::MAX),
-                }));
+        let mut turns = VecDeque::with_capacity(ask.candidates.len());
+        for candidate in &ask.candidates {
+            match &candidate.model {
+                None => turns.push_back(Turn::Unknown(candidate)),
+                Some(model) => {
+                    let targets = drawn(model, dice).into_iter();
+                    turns.extend(targets.map(|target| Turn::Target(candidate, target)));
+                }
             }
-            candidates -= 1;
         }
-        Some(Self { steps, total })
+        Some(Self {
+            ask,
+            board,
+            dice,
+            turns,
+            skipped: VecDeque::new(),
+            is_last_resort: false,
+            total,
+        })
     }
 
     /// How long all attempts together may take: `timeouts.total` of the first
@@ -101,20 +109,102 @@ impl Plan {
     pub(super) fn total(&self) -> Duration {
         self.total
     }
+
+    /// What is done next.
+    pub(super) fn next(&mut self, now: Moment) -> Option<Step<'a>> {
+        if self.turns.is_empty() && !self.is_last_resort {
+            self.is_last_resort = true;
+            std::mem::swap(&mut self.turns, &mut self.skipped);
+        }
+        let (candidate, target) = match self.turns.pop_front()? {
+            Turn::Unknown(candidate) => {
+                return Some(Step::Skip(candidate.name.clone(), None, Skip::Unknown));
+            }
+            Turn::Target(candidate, target) => (candidate, target),
+        };
+        let wish = self.wish(target, now);
+        if self.is_last_resort {
+            let pass = self.pass(candidate, target, now);
+            return Some(match self.board.last_resort(wish) {
+                Ok(admission) => Step::Try(pass, admission),
+                Err(error) => Step::Recall(pass, error),
+            });
+        }
+        let tokens = || self.ask.tokens();
+        Some(match self.board.admit(wish, tokens) {
+            Ok(admission) => Step::Try(self.pass(candidate, target, now), admission),
+            Err(refused) => {
+                self.skipped.push_back(Turn::Target(candidate, target));
+                Step::Skip(
+                    candidate.name.clone(),
+                    Some(Arc::clone(target)),
+                    refused.why,
+                )
+            }
+        })
+    }
+
+    fn wish(&self, target: &'a Target, now: Moment) -> Wish<'a> {
+        Wish {
+            target,
+            endpoint: self.ask.endpoint,
+            now,
+            dice: self.dice,
+        }
+    }
+
+    fn pass(&self, candidate: &'a Candidate, target: &'a Arc<Target>, now: Moment) -> Pass {
+        let is_own = |turn: &&Turn<'_>| turn.is_of(candidate);
+        let works = |turn: &Turn<'a>| match *turn {
+            Turn::Target(_, target) => self.board.admits(self.wish(target, now)),
+            Turn::Unknown(_) => false,
+        };
+        Pass {
+            candidate: candidate.name.clone(),
+            target: Arc::clone(target),
+            is_last_resort: self.is_last_resort,
+            candidates: 1 + others(&self.turns, Some(candidate)) + others(&self.skipped, None),
+            targets: 1 + count(self.turns.iter().filter(is_own)),
+            is_last: if self.is_last_resort {
+                self.turns.is_empty()
+            } else {
+                !self.turns.iter().any(works)
+            },
+        }
+    }
 }
 
-impl Iterator for Plan {
-    type Item = Step;
-
-    fn next(&mut self) -> Option<Step> {
-        self.steps.pop_front()
+impl Turn<'_> {
+    fn is_of(&self, candidate: &Candidate) -> bool {
+        match self {
+            Self::Target(own, _) | Self::Unknown(own) => std::ptr::eq(*own, candidate),
+        }
     }
+}
+
+/// The candidates among these turns, but for the one whose turn it is. A
+/// candidate's targets stand together.
+fn others<'a>(turns: &VecDeque<Turn<'a>>, mut last: Option<&'a Candidate>) -> u32 {
+    let mut others = 0;
+    for turn in turns {
+        if let Turn::Target(next, _) = *turn
+            && !last.is_some_and(|last| std::ptr::eq(last, next))
+        {
+            others += 1;
+            last = Some(next);
+        }
+    }
+    others
+}
+
+fn count<T>(all: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(all.count()).unwrap_or(u32::MAX)
 }
 
 /// A model's targets in the order they are tried: as they stand, or one drawn
 /// by weight and the rest after it.
-fn drawn(model: &Model, dice: u64) -> Vec<Arc<Target>> {
-    let mut targets = model.targets.clone();
+fn drawn(model: &Model, dice: u64) -> Vec<&Arc<Target>> {
+    let mut targets: Vec<&Arc<Target>> = model.targets.iter().collect();
     if model.weighted {
         let sum: u64 = targets.iter().map(|target| u64::from(target.weight)).sum();
         let mut mark = dice % sum.max(1);

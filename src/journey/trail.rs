@@ -1,6 +1,7 @@
 //! What happened to each candidate, in order.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -8,9 +9,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::failure::Failure;
-use super::plan::{Pass, Skip};
+use super::plan::Pass;
 use crate::base::ModelName;
-use crate::outcome::Outcome;
+use crate::config::Target;
+use crate::outcome::{Outcome, Skip};
 
 /// What happened to each candidate, in order.
 #[derive(Debug, Default)]
@@ -21,8 +23,8 @@ pub struct Trail {
 /// One candidate's turn at one target, or its being passed over.
 #[derive(Debug)]
 pub enum Entry {
-    /// Passed over without an attempt.
-    Skipped(ModelName, Skip),
+    /// Passed over without an attempt; the target where the name is known.
+    Skipped(ModelName, Option<Arc<Target>>, Skip),
     /// Tried.
     Tried(Box<Tried>),
 }
@@ -48,9 +50,9 @@ pub struct Tried {
 }
 
 impl Trail {
-    /// Notes a candidate that was passed over.
-    pub fn skipped(&mut self, candidate: ModelName, why: Skip) {
-        self.entries.push(Entry::Skipped(candidate, why));
+    /// Notes a candidate, or a target of it, that was passed over.
+    pub fn skipped(&mut self, candidate: ModelName, target: Option<Arc<Target>>, why: Skip) {
+        self.entries.push(Entry::Skipped(candidate, target, why));
     }
 
     /// Notes a failure.
@@ -101,7 +103,7 @@ impl Trail {
             }
             // Writing to a string cannot fail.
             let _ = match entry {
-                Entry::Skipped(name, why) => {
+                Entry::Skipped(name, _, why) => {
                     write!(line, "{}=skipped:{}", in_walk(name.as_str()), why.label())
                 }
                 Entry::Tried(tried) => {
@@ -134,9 +136,9 @@ impl Tried {
 impl Entry {
     fn json(&self) -> Value {
         match self {
-            Self::Skipped(model, why) => json!({
+            Self::Skipped(model, target, why) => json!({
                 "model": model.as_str(),
-                "provider": null,
+                "provider": target.as_ref().map(|target| target.provider.name.as_str()),
                 "outcome": "skipped",
                 "reason": why.label(),
             }),
@@ -148,6 +150,9 @@ impl Entry {
                     "status": tried.status,
                     "ms": u64::try_from(tried.took.as_millis()).unwrap_or(u64::MAX),
                 });
+                if tried.pass.is_last_resort {
+                    entry["last_resort"] = Value::Bool(true);
+                }
                 for (name, value) in [("code", &tried.code), ("param", &tried.param)] {
                     if let Some(value) = value {
                         entry[name] = Value::from(value.as_str());

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::front;
 use crate::house::Current;
@@ -23,7 +23,8 @@ pub(super) fn run(house: Current) {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            credentials.load_full().ways.refresh_credentials();
+            let house = credentials.load_full();
+            house.refresh_credentials(Instant::now().into_std());
         }
     });
     front::spawn(async move {

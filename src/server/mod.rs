@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub use self::logger::start_log;
 pub use self::source::Source;
@@ -96,7 +96,7 @@ impl Server {
         let admin_listener = listener::bind(config.admin)?;
         let listen = listeners.iter().map(|l| l.1).collect();
         let admin = admin_listener.1;
-        let house = House::build(config, &pool, None)?;
+        let house = House::build(config, &pool, None, Instant::now().into_std())?;
         let house: Current = Arc::new(ArcSwap::from_pointee(house));
         let drain = Drain::new();
         let ids = Arc::new(Ids::new());
@@ -158,10 +158,10 @@ impl Server {
     /// Swaps the whole configuration, or nothing of it.
     fn reload(&self) -> Result<(), String> {
         let before = self.house.load_full();
-        let built = self
-            .source
-            .load()
-            .and_then(|config| House::build(config, &self.pool, Some(&before)));
+        let built = self.source.load().and_then(|config| {
+            let now = Instant::now().into_std();
+            House::build(config, &self.pool, Some(&before), now)
+        });
         let house = match built {
             Ok(house) => house,
             Err(problems) => {

@@ -226,26 +226,29 @@ impl Line {
         }
     }
 
-    /// Reads the credential again, if its file has changed.
-    pub(super) fn refresh_credential(&self) {
+    /// Reads the credential again, if its file has changed; says whether there
+    /// is another one now.
+    pub(super) fn refresh_credential(&self) -> bool {
         let Some(file) = &self.file else {
-            return;
+            return false;
         };
         let now = look(&file.path);
         let mut seen = file.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::replace(&mut *seen, now) == now {
-            return;
+            return false;
         }
         drop(seen);
         match read_key(&file.path) {
             Ok(key) => {
                 self.key.store(Arc::new(api_key_header(self.kind, &key)));
                 log::info!("credential file {} read again", file.path.display());
+                true
             }
-            Err(error) => log::warn!(
-                "credential file {}: {error}; the old one stays",
-                file.path.display()
-            ),
+            Err(error) => {
+                let path = file.path.display();
+                log::warn!("credential file {path}: {error}; the old one stays");
+                false
+            }
         }
     }
 

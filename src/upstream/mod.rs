@@ -74,11 +74,16 @@ impl Ways {
         }
     }
 
-    /// Reads credential files again that have changed.
-    pub fn refresh_credentials(&self) {
-        for line in self.lines.values() {
-            line.refresh_credential();
+    /// Reads credential files again that have changed; gives the providers
+    /// that have another credential now.
+    pub fn refresh_credentials(&self) -> Vec<ProviderName> {
+        let mut changed = Vec::new();
+        for (name, line) in &self.lines {
+            if line.refresh_credential() {
+                changed.push(name.clone());
+            }
         }
+        changed
     }
 }
 

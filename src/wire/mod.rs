@@ -7,6 +7,7 @@ mod edits;
 pub mod headers;
 pub mod json;
 mod peek;
+mod quota;
 pub mod reset;
 pub mod rewrite;
 mod splice;
@@ -14,4 +15,5 @@ pub mod sse;
 
 pub use edits::Edits;
 pub use peek::{Peek, PeekError};
+pub use quota::{Left, Quota};
 pub use splice::{Body, Splice, splice};

@@ -240,18 +240,20 @@ async fn an_http_2_provider_that_breaks_falls_over() {
     for (act, outcome) in cases {
         let provider = H2Provider::start(act, None).await;
         let house = before(&provider, &good).await;
-        let large = chat(&["h2/m", "good/m"], false).replace("Hello", &"x".repeat(7 << 20));
-        let small = chat(&["h2/m", "good/m"], false);
+        let (small, large) = ("Hello".to_owned(), "x".repeat(7 << 20));
         // A body that nobody takes runs into the request's own time.
-        let bodies = match act(&Request::new(()), 0) {
+        let says = match act(&Request::new(()), 0) {
             Act::Stall => vec![&small, &small],
             Act::Answer | Act::EarlyBusy | Act::GoAway | Act::Reset(_) => {
                 vec![&small, &large, &large]
             }
         };
-        for body in bodies {
-            let answer = house.talk().await.post(CHAT, body).await;
-            assert_eq!(answer.walk(), format!("h2/m={outcome}, good/m=200"));
+        for (nth, said) in says.into_iter().enumerate() {
+            // Another model each time: of none of them is anything remembered.
+            let model = format!("h2/m{nth}");
+            let body = chat(&[&model, "good/m"], false).replace("Hello", said);
+            let answer = house.talk().await.post(CHAT, &body).await;
+            assert_eq!(answer.walk(), format!("{model}={outcome}, good/m=200"));
         }
         assert_eq!(provider.connections(), 1, "{outcome}");
     }

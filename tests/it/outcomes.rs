@@ -126,12 +126,12 @@ async fn walk_all(wanted: impl Fn(&str) -> bool, more: &str) {
     let script = all.iter().map(|(name, reply)| (*name, reply.clone()));
     let bad = Mock::start(Script::by_model(script)).await.unwrap();
     let good = Mock::start(Reply::answer(BACKUP)).await.unwrap();
-    let house = House::before(&[("bad", &bad), ("good", &good)], more).await;
     let mut walks = JoinSet::new();
     for (name, _) in all.into_iter().filter(|(name, _)| wanted(name)) {
         for stream in [false, true] {
-            let talk = house.talk().await;
-            walks.spawn(walk(talk, name, stream));
+            // Each in a house of its own: nothing is remembered of the others.
+            let house = House::before(&[("bad", &bad), ("good", &good)], more).await;
+            walks.spawn(async move { walk(house.talk().await, name, stream).await });
         }
     }
     let count = walks.len();
@@ -156,8 +156,8 @@ async fn an_answer_before_the_request_is_read_falls_over() {
     let early = Reply::rate_limited(None).unread();
     let bad = Mock::start(early).await.unwrap();
     let good = Mock::start(Reply::answer(BACKUP)).await.unwrap();
-    let house = House::before(&[("bad", &bad), ("good", &good)], "").await;
     for stream in [false, true] {
+        let house = House::before(&[("bad", &bad), ("good", &good)], "").await;
         walk(house.talk().await, "early and unread", stream).await;
     }
 }

@@ -145,14 +145,16 @@ async fn what_breaks_after_commit_ends_with_one_error_event() {
         ("/v1/completions", 3),
         ("/v1/responses", 6),
     ] {
-        for (reply, code) in breaks(after) {
+        for (nth, (reply, code)) in breaks(after).into_iter().enumerate() {
             bad.play(reply.clone());
-            let body = json!({"models": ["a/m", "b/m"], "stream": true}).to_string();
+            // What broke before has a name of its own.
+            let model = format!("a/{}{nth}", &path[4..]);
+            let body = json!({"models": [model, "b/m"], "stream": true}).to_string();
             let answer = house.talk().await.post(path, &body).await;
             let context = format!("{path} {reply:?}: {}", answer.text());
             assert_eq!(
                 (answer.status, answer.walk()),
-                (200, "a/m=200"),
+                (200, &*format!("{model}=200")),
                 "{context}"
             );
             assert!(answer.whole, "{context}");

@@ -211,13 +211,12 @@ async fn an_early_no_ends_a_large_request() {
     ] {
         let early = Mock::start(reply).await.unwrap();
         let house = House::before(&[("early", &early), ("good", &good)], "").await;
-        let body = large(&["early/m", "good/m"], 8 << 20);
         let mut talk = house.talk().await;
-        for _ in 0..2 {
-            let answer = talk.post(CHAT, &body).await;
+        for model in ["early/m", "early/n"] {
+            let answer = talk.post(CHAT, &large(&[model, "good/m"], 8 << 20)).await;
             assert_eq!(
                 answer.walk(),
-                format!("early/m={status}, good/m=200"),
+                format!("{model}={status}, good/m=200"),
                 "{what}"
             );
         }
@@ -233,9 +232,10 @@ async fn connections_are_kept_after_errors_and_answers() {
     let good = good().await;
     let house = House::before(&[("busy", &busy), ("good", &good)], "").await;
     // The pool may miss one that is just being put back.
-    for stream in [false, true].repeat(4) {
-        let answer = house.talk().await.chat(&["busy/m", "good/m"], stream).await;
-        assert_eq!(answer.walk(), "busy/m=429, good/m=200");
+    for (nth, stream) in [false, true].repeat(4).into_iter().enumerate() {
+        let model = format!("busy/m{nth}");
+        let answer = house.talk().await.chat(&[&model, "good/m"], stream).await;
+        assert_eq!(answer.walk(), format!("{model}=429, good/m=200"));
         assert!(answer.whole);
     }
     assert!(busy.connections() < 4, "{}", busy.connections());

@@ -11,7 +11,8 @@ use super::fakes::{Ended, Given, Guest, Tried, World};
 use super::play::Play;
 use crate::base::Endpoint;
 use crate::config::{self, Config, Surroundings};
-use crate::journey::{Ask, Receipt, run};
+use crate::health::Board;
+use crate::journey::{Ask, Means, Receipt, run};
 
 /// Nothing around.
 struct Bare;
@@ -128,7 +129,14 @@ impl Trip {
             &config,
         )
         .unwrap();
-        let receipt = match run(&ask, &config, &world, guest, self.dice).await {
+        let board = Board::new(&config, None, started.into_std());
+        let means = Means {
+            config: &config,
+            board: &board,
+            out: &world,
+            dice: self.dice,
+        };
+        let receipt = match run(&ask, &means, guest).await {
             Ok(receipt) => receipt,
             Err((_, refusal)) => panic!("refused: {refusal:?}"),
         };

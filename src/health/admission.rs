@@ -1,0 +1,329 @@
+//! A request's place at a target: taken when it is admitted, reported on when
+//! it is known what came of it, and given back whatever happens.
+
+use super::board::{Board, Place, Refused, Wish, refused};
+use super::cell::Claimed;
+use super::moment::Moment;
+use super::remaining::Counted;
+use super::rules::Rules;
+use super::story::LastError;
+use super::target::Held;
+use super::tell;
+use super::word::{Event, Sent, Word};
+use crate::outcome::{Effect, Outcome};
+use crate::wire::Quota;
+
+/// A request's place at a target. Dropped without a report it says nothing of
+/// the target and gives back what it took: a probe's place first of all.
+#[derive(Debug)]
+pub struct Admission<'a> {
+    board: &'a Board,
+    wish: Wish<'a>,
+    held: Held<'a>,
+    /// As what it was sent, in the eyes of each word.
+    sent: [Sent; 4],
+    counted: Counted,
+    is_last_resort: bool,
+}
+
+impl<'a> Admission<'a> {
+    /// A place that has taken nothing yet.
+    pub(super) fn new(board: &'a Board, wish: Wish<'a>, held: Held<'a>) -> Self {
+        let generation = |place| {
+            let cell = board.cell(place, wish, &held);
+            let word = cell.map_or_else(Word::default, |cell| cell.word());
+            Sent::Usually(word.state().generation)
+        };
+        Self {
+            sent: Place::ALL.map(generation),
+            board,
+            wish,
+            held,
+            counted: Counted::default(),
+            is_last_resort: false,
+        }
+    }
+
+    pub(super) fn into_last_resort(mut self) -> Self {
+        self.sent = [Sent::AsLastResort; 4];
+        self.is_last_resort = true;
+        self
+    }
+
+    /// Whether it was sent although it was known to fail.
+    pub fn is_last_resort(&self) -> bool {
+        self.is_last_resort
+    }
+
+    /// Whether it is to find out for others.
+    pub fn is_probe(&self) -> bool {
+        self.sent.contains(&Sent::AsProbe)
+    }
+
+    /// Takes its part of the quota, where there is one.
+    pub(super) fn count(&mut self, tokens: impl FnOnce() -> u64) -> Result<(), Refused> {
+        let Some(health) = self.held.health() else {
+            return Ok(());
+        };
+        match health.remaining.admit(tokens, self.wish.now) {
+            Ok(counted) => self.counted = counted,
+            Err(until) => {
+                return Err(Refused {
+                    why: crate::outcome::Skip::Quota,
+                    until: Some(until),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a probe's place, where one is due.
+    pub(super) fn claim(&mut self, place: Place) -> Result<(), Refused> {
+        let Some(cell) = self.board.cell(place, self.wish, &self.held) else {
+            return Ok(());
+        };
+        match cell.admit(self.wish.now) {
+            Ok(Claimed::Nothing(word)) => {
+                self.sent[place as usize] = Sent::Usually(word.state().generation);
+            }
+            Ok(Claimed::Probe) => self.sent[place as usize] = Sent::AsProbe,
+            Err(admit) => {
+                if let Some(refused) = refused(place, admit) {
+                    return Err(refused);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer's head has come, with what it reports of the quota: the
+    /// request is no longer on its way.
+    pub fn headed(&mut self, quota: &Quota, now: Moment) {
+        if quota.requests.is_some() || quota.tokens.is_some() {
+            self.enter(now);
+            if let Some(health) = self.held.health() {
+                let cooldown = self.board.rules.cooldown();
+                health.remaining.report(quota, now, cooldown);
+            }
+        }
+        self.give_back_count();
+    }
+
+    /// The answer has begun: a probe has its verdict.
+    pub fn said(&mut self, now: Moment) {
+        for place in Place::ALL {
+            self.note(place, &[Event::Said], now);
+        }
+    }
+
+    /// The answer came to its end.
+    pub fn finished(mut self, now: Moment) {
+        self.enter(now);
+        for place in Place::ALL {
+            self.note(place, &[Event::Finished], now);
+        }
+        self.board
+            .known(self.wish.target)
+            .health
+            .window
+            .note(true, now);
+        if let Some(health) = self.held.health() {
+            health.window.note(true, now);
+            health.answers();
+        }
+    }
+
+    /// The attempt failed, before commit or after it. `wait` is how long the
+    /// provider asked to be left alone.
+    pub fn failed(mut self, failure: Failed, now: Moment) {
+        let effect = failure.outcome.effect();
+        if effect == Effect::None {
+            self.proves(failure.outcome, now);
+            return;
+        }
+        self.enter(now);
+        let error = LastError {
+            outcome: failure.outcome,
+            status: failure.status,
+            at: now,
+        };
+        let until = failure
+            .wait
+            .map(|wait| Rules::back_at(wait, now, self.wish.dice));
+        let refused = Event::Refused { until };
+        match effect {
+            Effect::Credential => {
+                self.provider_errs(error);
+                self.note(Place::Credential, &[Event::Refused { until: None }], now);
+            }
+            Effect::Endpoint => {
+                self.errs(error, None);
+                self.note(Place::Endpoint, &[Event::Refused { until: None }], now);
+            }
+            Effect::Provider => {
+                self.provider_errs(error);
+                let too_many = self.provider_trips(now);
+                self.note(Place::Connection, &[Event::Failed { too_many }], now);
+            }
+            Effect::RateLimit => {
+                self.errs(error, failure.wait.map(|wait| now.after(wait)));
+                self.note(Place::Target, &[refused], now);
+            }
+            Effect::Target => {
+                self.errs(error, failure.wait.map(|wait| now.after(wait)));
+                let too_many = self.target_trips(now);
+                let failed = if failure.outcome == Outcome::Cut {
+                    Event::Cut { too_many }
+                } else {
+                    Event::Failed { too_many }
+                };
+                let both = [failed, refused];
+                let events = if until.is_some() {
+                    &both[..]
+                } else {
+                    &both[..1]
+                };
+                self.note(Place::Target, events, now);
+            }
+            Effect::None => {}
+        }
+        self.proves(failure.outcome, now);
+    }
+
+    /// Notes what even a failure shows to be in order.
+    fn proves(&mut self, outcome: Outcome, now: Moment) {
+        let proof = outcome.proves();
+        let in_order = [Event::Said, Event::Finished];
+        if proof.connection {
+            self.note(Place::Connection, &in_order, now);
+            self.board
+                .known(self.wish.target)
+                .health
+                .window
+                .note(true, now);
+        }
+        if proof.credential {
+            self.note(Place::Credential, &in_order, now);
+        }
+    }
+
+    fn provider_trips(&self, now: Moment) -> bool {
+        let window = &self.board.known(self.wish.target).health.window;
+        window.note(false, now);
+        let (good, bad) = window.counts(now);
+        self.board.rules.trips(good, bad)
+    }
+
+    fn target_trips(&self, now: Moment) -> bool {
+        let Some(health) = self.held.health() else {
+            return false;
+        };
+        health.window.note(false, now);
+        let (good, bad) = health.window.counts(now);
+        self.board.rules.trips(good, bad)
+    }
+
+    fn errs(&self, error: LastError, said_until: Option<Moment>) {
+        if let Some(health) = self.held.health() {
+            health.story.errs(error, said_until);
+        }
+    }
+
+    fn provider_errs(&self, error: LastError) {
+        let known = self.board.known(self.wish.target);
+        known.health.story.errs(error, None);
+    }
+
+    /// Makes sure that there is something to note it in.
+    fn enter(&mut self, now: Moment) {
+        if self.held.health().is_none() {
+            self.held = self.board.entered(self.wish.target, now);
+        }
+    }
+
+    /// Applies what one word is to know, in one go. A probe has its verdict
+    /// with it, and what is noted later is noted as of any other request.
+    fn note(&mut self, place: Place, events: &[Event], now: Moment) {
+        let sent = self.sent[place as usize];
+        let (rules, dice) = (&self.board.rules, self.wish.dice);
+        let Some(cell) = self.board.cell(place, self.wish, &self.held) else {
+            return;
+        };
+        let (was, is) = cell.change(|word| {
+            let mut from = sent;
+            events.iter().fold(word, |word, event| {
+                let next = word.after(from, *event, now, rules, dice);
+                from = settled(from, next);
+                next
+            })
+        });
+        self.sent[place as usize] = settled(sent, is);
+        self.changed(place, was, is, now);
+    }
+
+    fn changed(&self, place: Place, was: Word, is: Word, now: Moment) {
+        let (before, after) = (was.state(), is.state());
+        let has_begun_anew = before.phase == after.phase && before.level < after.level;
+        if before.phase == after.phase && !has_begun_anew {
+            return;
+        }
+        let known = self.board.known(self.wish.target);
+        let story = match (place, self.held.health()) {
+            (Place::Connection | Place::Credential, _) | (_, None) => &known.health.story,
+            (Place::Target | Place::Endpoint, Some(health)) => &health.story,
+        };
+        if before.phase != after.phase {
+            story.changes(now);
+        }
+        if is.is_healthy() {
+            match (place, self.held.health()) {
+                (Place::Connection, _) => known.health.window.begin_anew(now),
+                (Place::Target, Some(health)) => health.window.begin_anew(now),
+                (Place::Credential | Place::Endpoint | Place::Target, _) => {}
+            }
+        }
+        tell::changed(place, self.wish, after, story.told().last_error, now);
+    }
+
+    fn give_back_count(&mut self) {
+        let counted = std::mem::take(&mut self.counted);
+        if let Some(health) = self.held.health() {
+            health.remaining.give_back(counted);
+        }
+    }
+}
+
+/// A probe that has its verdict is one of the generation it belongs to.
+fn settled(from: Sent, word: Word) -> Sent {
+    match from {
+        Sent::AsProbe => Sent::Usually(word.state().generation),
+        Sent::AsLastResort | Sent::Usually(_) => from,
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        for place in Place::ALL {
+            if self.sent[place as usize] == Sent::AsProbe {
+                self.note(place, &[Event::NoVerdict], self.wish.now);
+            }
+        }
+        self.give_back_count();
+        if self.is_last_resort
+            && let Some(health) = self.held.health()
+        {
+            health.ends_last_resort();
+        }
+    }
+}
+
+/// What is reported of a failure.
+#[derive(Clone, Copy, Debug)]
+pub struct Failed {
+    /// How the attempt ended.
+    pub outcome: Outcome,
+    /// The HTTP status that came, where one did.
+    pub status: Option<u16>,
+    /// How long the provider asked to be left alone.
+    pub wait: Option<std::time::Duration>,
+}
