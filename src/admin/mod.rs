@@ -1,15 +1,19 @@
-//! The admin port: health, readiness, reload.
+//! The admin port: health, readiness, live state, reload.
+
+mod status;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use pingora_core::protocols::http::ServerSession;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use self::status::Clocks;
 use crate::base::Secret;
 use crate::front::{Door, Drain, Ids, Kept, answer_json};
 use crate::house::Current;
@@ -58,7 +62,9 @@ impl Admin {
         let head = session.req_header();
         let path = head.uri.path();
         let known = match path {
-            "/healthz" | "/readyz" => matches!(head.method, Method::GET | Method::HEAD),
+            "/healthz" | "/readyz" | "/status" => {
+                matches!(head.method, Method::GET | Method::HEAD)
+            }
             "/-/reload" => head.method == Method::POST,
             _ => return refused(StatusCode::NOT_FOUND, "There is nothing at this path."),
         };
@@ -66,7 +72,7 @@ impl Admin {
             let why = "This path does not take that method.";
             return refused(StatusCode::METHOD_NOT_ALLOWED, why);
         }
-        let is_health = path != "/-/reload";
+        let is_health = matches!(path, "/healthz" | "/readyz");
         // Beyond this machine a name may well be this place's own, and health
         // is nobody's secret.
         if is_foreign(&head.headers, &head.uri, is_health && !self.is_local) {
@@ -84,8 +90,17 @@ impl Admin {
                 let why = "This needs `authorization: Bearer` with the admin_token.";
                 refused(StatusCode::UNAUTHORIZED, why)
             }
+            "/status" => (StatusCode::OK, self.status()),
             _ => self.reload().await,
         }
+    }
+
+    fn status(&self) -> Value {
+        let house = self.house.load();
+        #[expect(clippy::disallowed_methods, reason = "people read the wall clock")]
+        let wall = SystemTime::now();
+        let now = house.board.moment(Instant::now().into_std());
+        status::status(&house, Clocks { now, wall })
     }
 
     /// Beyond this machine the token is needed, and where there is one it is

@@ -51,6 +51,7 @@ pub(super) fn run(once: bool) -> Result<(), Failed> {
         let server = start(&providers)?;
         let at = *server.listen.first().ok_or_else(|| failed("no listener"))?;
         show(at).await?;
+        remembered(server.admin).await?;
         if once {
             return Ok(());
         }
@@ -126,6 +127,29 @@ async fn show(at: SocketAddr) -> Result<(), Failed> {
     print(&format!("\n{}\n", stream.body.trim_end()))
 }
 
+/// Prints what is known of each target by now.
+async fn remembered(admin: SocketAddr) -> Result<(), Failed> {
+    print(&format!(
+        "\nWhat it remembers, by http://{admin}/status:\n\n"
+    ))?;
+    let request = format!("GET /status HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n");
+    let answer = exchange(admin, &request).await?;
+    let status: Value = serde_json::from_str(&answer.body).map_err(|e| failed(&e.to_string()))?;
+    for target in status["targets"].as_array().into_iter().flatten() {
+        let word = |name: &str| target[name].as_str().unwrap_or_default().to_owned();
+        let more = match target["consecutive_failures"].as_u64() {
+            Some(failures @ 1..) => format!("{failures} failures in a row"),
+            _ if target["until"].is_string() => {
+                format!("until {} ({})", word("until"), word("why"))
+            }
+            _ => String::new(),
+        };
+        let line = format!("{:<22}  {:<8}  {more}", word("model"), word("state"));
+        print(&format!("{}\n", line.trim_end()))?;
+    }
+    Ok(())
+}
+
 fn curl(at: SocketAddr, body: &str) -> String {
     format!("curl http://{at}/v1/chat/completions -H 'content-type: application/json' -d '{body}'")
 }
@@ -165,13 +189,17 @@ impl Answered {
     }
 }
 
-/// A client of the simplest kind.
 async fn ask(at: SocketAddr, body: &str) -> Result<Answered, Failed> {
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: {at}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
+    exchange(at, &request).await
+}
+
+/// A client of the simplest kind.
+async fn exchange(at: SocketAddr, request: &str) -> Result<Answered, Failed> {
     let exchange = async {
         let mut stream = TcpStream::connect(at).await?;
         stream.write_all(request.as_bytes()).await?;

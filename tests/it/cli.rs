@@ -125,6 +125,9 @@ async fn the_demo_walks_to_the_third_model() {
         "google/gemini-1.5-pro",
         "200",
         "data: [DONE]",
+        "skipped:cooling",
+        "/status:",
+        "2 failures in a row",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }

@@ -17,7 +17,7 @@ pub(in crate::config) static ROOT: Section = Section {
             "admin",
             Form::Address,
             "127.0.0.1:9090",
-            "Where health and reload are served.",
+            "Where health, live state (`/status`) and reload are served.",
         ),
         key(
             "admin_token",
