@@ -9,6 +9,7 @@ use super::rules::Rules;
 use super::story::LastError;
 use super::target::Held;
 use super::tell;
+use super::window::Window;
 use super::word::{Event, Sent, Word};
 use crate::outcome::{Effect, Outcome};
 use crate::wire::Quota;
@@ -60,8 +61,20 @@ impl<'a> Admission<'a> {
         self.sent.contains(&Sent::AsProbe)
     }
 
+    /// Gives a probe's place back and goes on: it has taken longer than a probe
+    /// may, though its own request has the time. Its answer still says
+    /// something, as any that comes against all odds.
+    pub fn probes_no_longer(&mut self, now: Moment) {
+        for place in Place::ALL {
+            if self.sent[place as usize] == Sent::AsProbe {
+                self.note(place, &[Event::NoVerdict], now);
+                self.sent[place as usize] = Sent::AsLastResort;
+            }
+        }
+    }
+
     /// Takes its part of the quota, where there is one.
-    pub(super) fn count(&mut self, tokens: impl FnOnce() -> u64) -> Result<(), Refused> {
+    pub(super) fn take_quota(&mut self, tokens: impl FnOnce() -> u64) -> Result<(), Refused> {
         let Some(health) = self.held.health() else {
             return Ok(());
         };
@@ -121,14 +134,9 @@ impl<'a> Admission<'a> {
         self.enter(now);
         for place in Place::ALL {
             self.note(place, &[Event::Finished], now);
+            self.count(place, true, now);
         }
-        self.board
-            .known(self.wish.target)
-            .health
-            .window
-            .note(true, now);
         if let Some(health) = self.held.health() {
-            health.window.note(true, now);
             health.answers();
         }
     }
@@ -162,7 +170,7 @@ impl<'a> Admission<'a> {
             }
             Effect::Provider => {
                 self.provider_errs(error);
-                let too_many = self.provider_trips(now);
+                let too_many = self.trips(Place::Connection, now);
                 self.note(Place::Connection, &[Event::Failed { too_many }], now);
             }
             Effect::RateLimit => {
@@ -171,7 +179,7 @@ impl<'a> Admission<'a> {
             }
             Effect::Target => {
                 self.errs(error, failure.wait.map(|wait| now.after(wait)));
-                let too_many = self.target_trips(now);
+                let too_many = self.trips(Place::Target, now);
                 let failed = if failure.outcome == Outcome::Cut {
                     Event::Cut { too_many }
                 } else {
@@ -196,31 +204,45 @@ impl<'a> Admission<'a> {
         let in_order = [Event::Said, Event::Finished];
         if proof.connection {
             self.note(Place::Connection, &in_order, now);
-            self.board
-                .known(self.wish.target)
-                .health
-                .window
-                .note(true, now);
+            self.count(Place::Connection, true, now);
         }
         if proof.credential {
             self.note(Place::Credential, &in_order, now);
         }
     }
 
-    fn provider_trips(&self, now: Moment) -> bool {
-        let window = &self.board.known(self.wish.target).health.window;
-        window.note(false, now);
-        let (good, bad) = window.counts(now);
+    /// Counts a failure; says whether the ratio is reached with it.
+    fn trips(&self, place: Place, now: Moment) -> bool {
+        self.count(place, false, now);
+        let window = self.window(place);
+        let (good, bad) = window.map_or((0, 0), |window| window.counts(now));
         self.board.rules.trips(good, bad)
     }
 
-    fn target_trips(&self, now: Moment) -> bool {
-        let Some(health) = self.held.health() else {
-            return false;
+    /// Counts an ending for the ratio, unless it is of a time that is over or
+    /// was expected.
+    fn count(&self, place: Place, is_good: bool, now: Moment) {
+        let Some(cell) = self.board.cell(place, self.wish, &self.held) else {
+            return;
         };
-        health.window.note(false, now);
-        let (good, bad) = health.window.counts(now);
-        self.board.rules.trips(good, bad)
+        let state = cell.word().state();
+        let is_news = match self.sent[place as usize] {
+            Sent::AsLastResort => false,
+            Sent::AsProbe => true,
+            Sent::Usually(generation) => generation == state.generation,
+        };
+        if let Some(window) = self.window(place).filter(|_| is_news) {
+            window.note(is_good, now);
+        }
+    }
+
+    /// The window of those that have a ratio.
+    fn window(&self, place: Place) -> Option<&Window> {
+        match place {
+            Place::Connection => Some(&self.board.known(self.wish.target).health.window),
+            Place::Target => self.held.health().map(|health| &health.window),
+            Place::Credential | Place::Endpoint => None,
+        }
     }
 
     fn errs(&self, error: LastError, said_until: Option<Moment>) {
@@ -275,12 +297,8 @@ impl<'a> Admission<'a> {
         if before.phase != after.phase {
             story.changes(now);
         }
-        if is.is_healthy() {
-            match (place, self.held.health()) {
-                (Place::Connection, _) => known.health.window.begin_anew(now),
-                (Place::Target, Some(health)) => health.window.begin_anew(now),
-                (Place::Credential | Place::Endpoint | Place::Target, _) => {}
-            }
+        if let Some(window) = self.window(place).filter(|_| is.is_healthy()) {
+            window.begin_anew(now);
         }
         tell::changed(place, self.wish, after, story.told().last_error, now);
     }

@@ -255,7 +255,7 @@ impl Board {
             }
         }
         let mut admission = Admission::new(self, wish, held);
-        admission.count(tokens)?;
+        admission.take_quota(tokens)?;
         for place in Place::ALL {
             admission.claim(place)?;
         }

@@ -18,7 +18,7 @@ mod tests;
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub use self::ask::{Ask, Candidate, REQUEST_ID};
 use self::attempt::Answer;
@@ -93,9 +93,11 @@ async fn walk<'a, O: Out, C: Client>(
                 trail.failed(pass, &failure, Duration::ZERO);
                 failure
             }
-            Step::Try(pass, admission) => {
+            Step::Try(pass, mut admission) => {
                 let until = began + pass.share(end.saturating_duration_since(began));
-                match attempt_unless_gone(ask, &pass, means.out, until, &mut client).await {
+                let attempt = attempt_unless_gone(ask, &pass, means.out, until, &mut client);
+                let attempt = probing(attempt, ask, means, &pass, &mut admission);
+                match attempt.await {
                     Ok(answer) => {
                         let status = answer.head().status.as_u16();
                         trail.answered(pass.clone(), status, began.elapsed());
@@ -123,6 +125,33 @@ async fn walk<'a, O: Out, C: Client>(
 struct Place<'a> {
     pass: Pass,
     admission: Admission<'a>,
+}
+
+/// An attempt that may be a probe. The last of a plan may take longer than its
+/// target's own timeouts; the others cannot wait for that to learn whether the
+/// target is back.
+async fn probing<O, T>(
+    attempt: impl Future<Output = T>,
+    ask: &Ask,
+    means: &Means<'_, O>,
+    pass: &Pass,
+    admission: &mut Admission<'_>,
+) -> T {
+    if !(pass.is_last() && admission.is_probe()) {
+        return attempt.await;
+    }
+    let timeouts = &pass.target.timeouts;
+    let own = if ask.stream {
+        timeouts.first_token
+    } else {
+        timeouts.answer
+    };
+    tokio::pin!(attempt);
+    if let Ok(ended) = timeout(timeouts.connect + own, &mut attempt).await {
+        return ended;
+    }
+    admission.probes_no_longer(means.now());
+    attempt.await
 }
 
 /// One attempt, until its share of the time runs out or the client leaves:
