@@ -27,6 +27,7 @@ pub mod base;
 pub mod wire;
 pub mod outcome;
 pub mod refusal;
+pub mod usage;
 pub mod dialect;
 pub mod config;
 
