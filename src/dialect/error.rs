@@ -1,12 +1,11 @@
 //! What a provider's error says, in every provider's spelling.
 
-use std::time::Duration;
-
 use simd_json::BorrowedValue;
 use simd_json::prelude::*;
 
 use crate::outcome::{Blame, Outcome, Says};
-use crate::wire::{json, reset};
+use crate::wire::json;
+use crate::wire::reset::Moment;
 
 /// Codes by which providers say that their content policy refused the prompt.
 /// OpenAI: `content_policy_violation`, `moderation_blocked`, `invalid_prompt`;
@@ -80,8 +79,8 @@ pub struct ErrorSays {
     pub code: Option<String>,
     /// The provider's `param`, likewise.
     pub param: Option<String>,
-    /// Google's `retryDelay`.
-    pub retry_delay: Option<Duration>,
+    /// When to come again.
+    pub retry: Option<Moment>,
     moderated: bool,
     too_long: bool,
     no_model: bool,
@@ -140,7 +139,7 @@ impl ErrorSays {
             no_model: names_no_model(&says, code.as_deref(), param.as_deref(), message),
             rate_limited: says(&RATE_LIMIT),
             bad_request: says(&BAD_REQUEST),
-            retry_delay: retry_delay(error),
+            retry: retry(error),
             code,
             param,
         }
@@ -214,12 +213,29 @@ fn without_quotes(message: &str) -> String {
     plain
 }
 
-/// Google's `RetryInfo` among an error's details
-/// (cloud.google.com/apis/design/errors).
-fn retry_delay(error: &BorrowedValue<'_>) -> Option<Duration> {
-    let details = error.get("details")?.as_array()?;
-    let delay = details.iter().find_map(|d| d.get_str("retryDelay"))?;
-    reset::moment(delay, std::time::UNIX_EPOCH)
+/// When to come again: Google's `RetryInfo` among an error's details
+/// (cloud.google.com/apis/design/errors), or the headers that OpenRouter puts
+/// into its error's metadata.
+fn retry(error: &BorrowedValue<'_>) -> Option<Moment> {
+    let in_details = error.get("details").and_then(|d| d.as_array());
+    if let Some(moment) = in_details
+        .into_iter()
+        .flatten()
+        .find_map(|detail| Moment::read(detail.get_str("retryDelay")?))
+    {
+        return Some(moment);
+    }
+    let headers = error.get("metadata")?.get("headers")?.as_object()?;
+    ["retry-after", "x-ratelimit-reset"]
+        .into_iter()
+        .find_map(|name| {
+            let mut all = headers.iter();
+            let (_, value) = all.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+            match value.as_str() {
+                Some(text) => Moment::read(text),
+                None => Moment::read(&value.as_u64()?.to_string()),
+            }
+        })
 }
 
 /// What an answer with an error status comes to.
@@ -380,7 +396,7 @@ mod tests {
             br#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"@type":"x"},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34s"}]}}]"#,
         );
         assert_eq!(says.code.as_deref(), Some("429"));
-        assert_eq!(says.retry_delay, Some(Duration::from_secs(34)));
+        assert_eq!(says.retry, Moment::read("34s"));
         let says = ErrorSays::read(br#"{"error":{"code":"see https://x y","param":"messages.0"}}"#);
         assert_eq!(
             (says.code, says.param.as_deref()),

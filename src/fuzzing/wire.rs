@@ -10,7 +10,7 @@ use crate::base::Endpoint;
 use crate::dialect::{ErrorSays, Event, Plain, in_200, verdict};
 use crate::wire::rewrite::Rewriter;
 use crate::wire::sse::{Frame, Framer};
-use crate::wire::{headers, json, reset};
+use crate::wire::{Left, Quota, headers, json, reset};
 
 /// The first byte says how the rest is cut into chunks.
 fn chunks(data: &[u8]) -> (&[u8], impl Iterator<Item = &[u8]>) {
@@ -67,7 +67,7 @@ pub fn sse_chunks(data: &[u8]) {
     }
 }
 
-/// Reset times and header rules, over lines of `name: value`.
+/// Reset times, quota and header rules, over lines of `name: value`.
 pub fn reset(data: &[u8]) {
     let mut map = HeaderMap::new();
     for line in data.split(|byte| *byte == b'\n').take(64) {
@@ -85,6 +85,15 @@ pub fn reset(data: &[u8]) {
             wait.is_none_or(|wait| wait <= reset::LONGEST),
             "believed up to a day"
         );
+        let empty = emptied(&Quota::read(&map, now));
+        let mut windows = map.clone();
+        for name in ["retry-after-ms", "x-ms-retry-after-ms", "retry-after"] {
+            windows.remove(name);
+        }
+        assert!(
+            reset::wait(&windows, None, now) >= empty,
+            "a refusal lasts as long as what an answer says is spent"
+        );
     }
     for crossing in [headers::up(&map), headers::down(&map)] {
         for name in ["connection", "transfer-encoding", "x-standin-model"] {
@@ -97,6 +106,15 @@ pub fn reset(data: &[u8]) {
         headers::request_id(&map),
         headers::is_coded(&map),
     );
+}
+
+/// How long the longest quota lasts of which nothing is left.
+fn emptied(quota: &Quota) -> Option<Duration> {
+    let all = [quota.requests, quota.tokens].into_iter().flatten();
+    let reset = |left: Left| left.reset.filter(|_| left.remaining == 0);
+    let longest = all.filter_map(reset).max();
+    assert!(longest <= Some(reset::LONGEST), "believed up to a day");
+    longest
 }
 
 /// What answers say, whatever they are.

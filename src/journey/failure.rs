@@ -90,12 +90,10 @@ impl From<Broken> for Failure {
 pub(super) fn wait(outcome: Outcome, head: &Head, says: &ErrorSays) -> Option<Duration> {
     match outcome {
         Outcome::BadAnswer(Says::RateLimited) | Outcome::RateLimited(Blame::Target) => {
-            reset::wait(&head.headers, says.retry_delay, wall_clock())
+            reset::wait(&head.headers, says.retry, wall_clock())
         }
         // Its windows speak of a quota, not of when it works again.
-        Outcome::Unavailable => {
-            reset::retry_after(&head.headers, wall_clock()).or(says.retry_delay)
-        }
+        Outcome::Unavailable => reset::retry_after(&head.headers, says.retry, wall_clock()),
         Outcome::Auth(_)
         | Outcome::BadAnswer(Says::Broken | Says::Credential | Says::Prompt)
         | Outcome::ClientGone

@@ -6,12 +6,14 @@
 mod edits;
 pub mod headers;
 pub mod json;
+mod moment;
 mod peek;
 mod quota;
 pub mod reset;
 pub mod rewrite;
 mod splice;
 pub mod sse;
+mod window;
 
 pub use edits::Edits;
 pub use peek::{Peek, PeekError};

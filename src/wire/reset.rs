@@ -1,138 +1,71 @@
 //! When a rate limit ends, in every form that providers write it.
 //!
 //! Forms: `retry-after` in seconds or as an HTTP date (RFC 9110 section
-//! 10.2.3), `retry-after-ms` (OpenAI), `x-ms-retry-after-ms` (Azure),
-//! `x-ratelimit-reset-*` as `6m0s` (OpenAI, Azure, Groq), as seconds with a
-//! fraction (Cerebras) or as epoch milliseconds (OpenRouter),
-//! `anthropic-ratelimit-*-reset` as RFC 3339, and Google's `retryDelay` in an
-//! error's body.
+//! 10.2.3), `retry-after-ms` (OpenAI), `x-ms-retry-after-ms` (Azure), windows
+//! that reset after `6m0s` (OpenAI, Azure, Groq), after seconds with a fraction
+//! (Cerebras), at an epoch millisecond (OpenRouter) or at an RFC 3339 time
+//! (Anthropic), and what an error's body says.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
-/// A provider's own reset time is believed up to a day: beyond it the value
-/// is a mistake, or of another unit than it seems.
-pub const LONGEST: Duration = Duration::from_hours(24);
+use super::moment::{Clock, Read};
+pub use super::moment::{LONGEST, Moment};
+use super::window;
 
-/// How long from `now` until the provider says that it takes requests again;
-/// nothing where it says nothing.
+/// How long it is until the provider takes requests again; nothing where it
+/// says nothing, or only of a moment that has passed.
 ///
 /// The plain `retry-after` wins over windows; of windows the longest that is
-/// exhausted counts; `in_body` is what the error's body said.
-pub fn wait(headers: &HeaderMap, in_body: Option<Duration>, now: SystemTime) -> Option<Duration> {
-    retry_after(headers, now)
+/// exhausted counts; `in_body` is what the error's body said. `now` is our
+/// wall clock: it counts only for moments that are dates, and only where the
+/// answer does not show the provider's own.
+pub fn wait(headers: &HeaderMap, in_body: Option<Moment>, now: SystemTime) -> Option<Duration> {
+    let clock = Clock::of(headers, now);
+    in_headers(headers, &clock)
         .or_else(|| windows(headers, now))
-        .or(in_body)
-        .map(|wait| wait.min(LONGEST))
+        .or_else(|| clock.until(in_body?))
 }
 
-/// What `retry-after` alone says, in any of its spellings.
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let milliseconds = ["retry-after-ms", "x-ms-retry-after-ms"]
-        .into_iter()
-        .filter_map(|name| number(headers.get(name)?))
-        .map(|ms| seconds(ms / 1000.0))
-        .next();
-    milliseconds.or_else(|| moment(text(headers.get("retry-after")?)?, now))
+/// The same without regard to windows, for answers that do not speak of rates.
+pub fn retry_after(
+    headers: &HeaderMap,
+    in_body: Option<Moment>,
+    now: SystemTime,
+) -> Option<Duration> {
+    let clock = Clock::of(headers, now);
+    in_headers(headers, &clock).or_else(|| clock.until(in_body?))
+}
+
+/// `retry-after` in any of its spellings, the finer ones first; the longest
+/// where a header comes more than once.
+fn in_headers(headers: &HeaderMap, clock: &Clock<'_>) -> Option<Duration> {
+    let spellings: [(&str, Read); 3] = [
+        ("retry-after-ms", Moment::of_milliseconds),
+        ("x-ms-retry-after-ms", Moment::of_milliseconds),
+        ("retry-after", Moment::read),
+    ];
+    spellings.into_iter().find_map(|(name, read)| {
+        let lines = headers.get_all(name).iter();
+        lines.filter_map(|line| clock.longest(line, read)).max()
+    })
 }
 
 /// The longest window that has nothing left. A window that does not say how
 /// much is left counts as empty: the answer was a refusal.
 fn windows(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    headers
-        .iter()
-        .filter_map(|(name, value)| {
-            let name = name.as_str();
-            if !name.contains("ratelimit") || !name.contains("reset") {
-                return None;
-            }
-            let left = headers.get(name.replace("reset", "remaining"));
-            let is_empty = left.and_then(number).is_none_or(|left| left <= 0.0);
-            if is_empty {
-                moment(text(value)?, now)
-            } else {
-                None
-            }
-        })
+    window::read(headers, now)
+        .into_iter()
+        .filter(|window| window.remaining.is_none_or(|left| left == 0))
+        .filter_map(|window| window.reset)
         .max()
-}
-
-fn text(value: &HeaderValue) -> Option<&str> {
-    value.to_str().ok().map(str::trim)
-}
-
-fn number(value: &HeaderValue) -> Option<f64> {
-    text(value)?.parse().ok().filter(|n: &f64| n.is_finite())
-}
-
-/// Reads one moment in any form, as the time from `now` until then; a moment
-/// that has passed is no time at all.
-pub fn moment(value: &str, now: SystemTime) -> Option<Duration> {
-    if let Ok(number) = value.parse::<f64>() {
-        return from_number(number, now);
-    }
-    if let Some(length) = spelled(value) {
-        return Some(length);
-    }
-    let then = chrono::DateTime::parse_from_rfc3339(value)
-        .ok()
-        .and_then(|then| u64::try_from(then.timestamp_millis()).ok())
-        .map(|ms| UNIX_EPOCH + Duration::from_millis(ms))
-        .or_else(|| httpdate::parse_http_date(value).ok())?;
-    Some(then.duration_since(now).unwrap_or_default().min(LONGEST))
-}
-
-/// Seconds from now, or seconds or milliseconds since 1970. No wait is as
-/// long as 30 years, and no clock that is right shows a year before 2001.
-fn from_number(number: f64, now: SystemTime) -> Option<Duration> {
-    if !number.is_finite() || number < 0.0 {
-        return None;
-    }
-    let epoch = match number {
-        n if n >= 1e12 => n / 1000.0,
-        n if n >= 1e9 => n,
-        n => return Some(seconds(n)),
-    };
-    let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
-    Some(seconds((epoch - now).max(0.0)))
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds.max(0.0))
-        .unwrap_or(LONGEST)
-        .min(LONGEST)
-}
-
-/// `1s`, `6m0s`, `12ms`, `2m59.56s`, `1h2m3s`, `1d2h`.
-fn spelled(value: &str) -> Option<Duration> {
-    let mut rest = value;
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        rest = &rest[end..];
-        let unit = rest
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(rest.len());
-        total += number
-            * match &rest[..unit] {
-                "ns" => 1e-9,
-                "us" | "µs" | "μs" => 1e-6,
-                "ms" => 1e-3,
-                "s" => 1.0,
-                "m" => 60.0,
-                "h" => 3600.0,
-                "d" => 86400.0,
-                _ => return None,
-            };
-        rest = &rest[unit..];
-    }
-    (!value.is_empty()).then(|| seconds(total))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     /// 2026-01-01T00:00:00Z
@@ -163,7 +96,17 @@ mod tests {
             ("retry-after", " 7 ", ms(7000)),
             ("retry-after", "1.5", ms(1500)),
             ("retry-after", "Thu, 01 Jan 2026 00:01:30 GMT", ms(90_000)),
-            ("retry-after", "Wed, 31 Dec 2025 23:00:00 GMT", ms(0)),
+            ("retry-after", "Wed, 31 Dec 2025 23:00:00 GMT", None),
+            ("retry-after", "0", ms(0)),
+            ("retry-after", "7, 9", ms(9000)),
+            ("retry-after-ms", later_ms.as_str(), ms(90_000)),
+            ("retry-after-ms", "-5", None),
+            ("x-ratelimit-reset", "-1", None),
+            ("x-ratelimit-reset", "1767225599", None),
+            ("ratelimit-reset", "30", ms(30_000)),
+            ("ratelimit", "\"a\";r=0;t=30, \"b\";r=5;t=90", ms(30_000)),
+            ("ratelimitbysize-reset", "22", ms(22_000)),
+            ("x-tokenlimit-reset", "3", ms(3000)),
             ("retry-after-ms", "1250", ms(1250)),
             ("x-ms-retry-after-ms", "40", ms(40)),
             ("x-ratelimit-reset-requests", "1s", ms(1000)),
@@ -225,6 +168,70 @@ mod tests {
     #[test]
     fn the_body_speaks_where_headers_are_silent() {
         let headers = HeaderMap::new();
-        assert_eq!(wait(&headers, ms(34_000), now()), ms(34_000));
+        let body = Moment::read("34s");
+        assert_eq!(wait(&headers, body, now()), ms(34_000));
+        assert_eq!(retry_after(&headers, body, now()), ms(34_000));
+        let mut past = HeaderMap::new();
+        past.insert("retry-after", "-1".parse().unwrap());
+        past.insert("x-ratelimit-reset", "1000000000".parse().unwrap());
+        assert_eq!(wait(&past, body, now()), ms(34_000));
+        assert_eq!(wait(&past, None, now()), None);
+    }
+
+    #[test]
+    fn a_source_that_says_nothing_leaves_the_word_to_the_next() {
+        assert_eq!(
+            wait_of(&[
+                ("retry-after-ms", "-1"),
+                ("retry-after", "Wed, 31 Dec 2025 23:00:00 GMT"),
+                ("x-ratelimit-reset-tokens", "2s"),
+            ]),
+            ms(2000)
+        );
+        assert_eq!(
+            wait_of(&[("retry-after-ms", "soon"), ("retry-after", "3")]),
+            ms(3000)
+        );
+    }
+
+    #[test]
+    fn lines_that_come_twice_confuse_nobody() {
+        for two in [["3", "8"], ["8", "3"], ["8", "soon"], ["soon", "8"]] {
+            let two = two.map(|value| ("retry-after", value));
+            assert_eq!(wait_of(&two), ms(8000), "{two:?}");
+        }
+        let windows = [
+            ("x-ratelimit-remaining-requests", "0"),
+            ("x-ratelimit-remaining-requests", "40"),
+            ("x-ratelimit-reset-requests", "2s"),
+            ("x-ratelimit-reset-requests", "50s"),
+        ];
+        assert_eq!(wait_of(&windows), ms(2000));
+    }
+
+    #[test]
+    fn moments_stand_on_the_providers_clock() {
+        let far = [UNIX_EPOCH, now() + Duration::from_hours(300_000)];
+        for (name, value) in [
+            ("retry-after", "Thu, 01 Jan 2026 00:00:30 GMT"),
+            ("x-ratelimit-reset", "1767225630"),
+            ("x-ratelimit-reset", "1767225630000"),
+            ("anthropic-ratelimit-tokens-reset", "2026-01-01T00:00:30Z"),
+            ("retry-after", "30"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            headers.append("date", "today".parse().unwrap());
+            headers.append("date", "Thu, 01 Jan 2026 00:00:00 GMT".parse().unwrap());
+            for ours in far {
+                assert_eq!(wait(&headers, None, ours), ms(30_000), "{value}");
+            }
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("date", "Thu, 01 Jan 2026 00:00:00 GMT".parse().unwrap());
+        let body = Moment::read("1767225630000");
+        for ours in far {
+            assert_eq!(wait(&headers, body, ours), ms(30_000));
+        }
     }
 }
