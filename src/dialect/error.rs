@@ -3,74 +3,13 @@
 use simd_json::BorrowedValue;
 use simd_json::prelude::*;
 
+use super::codes::{
+    BAD_REQUEST, BESIDE, CREDENTIAL, MODEL_PARAM, MODERATION, NO_MODEL, OUTSIZED, OWN_TIER,
+    RATE_LIMIT, TOO_LONG,
+};
 use crate::outcome::{Blame, Outcome, Says};
 use crate::wire::json;
 use crate::wire::reset::Moment;
-
-/// Codes by which providers say that their content policy refused the prompt.
-/// OpenAI: `content_policy_violation`, `moderation_blocked`, `invalid_prompt`;
-/// Azure: `content_filter` with the inner `ResponsibleAIPolicyViolation`;
-/// Gemini: the block reasons.
-const MODERATION: [&str; 9] = [
-    "content_policy_violation",
-    "content_filter",
-    "moderation_blocked",
-    "invalid_prompt",
-    "ResponsibleAIPolicyViolation",
-    "SAFETY",
-    "PROHIBITED_CONTENT",
-    "BLOCKLIST",
-    "data_inspection_failed",
-];
-
-/// Codes by which providers say that there is no such model.
-const NO_MODEL: [&str; 5] = [
-    "model_not_found",
-    "model_not_available",
-    "DeploymentNotFound",
-    "invalid_model",
-    "unknown_model",
-];
-
-/// Codes by which an error inside a 200 says that it is a rate limit.
-const RATE_LIMIT: [&str; 10] = [
-    "429",
-    "RateLimitError",
-    "requests",
-    "rate_limit_exceeded",
-    "rate_limit_error",
-    "rate_limited",
-    "too_many_requests",
-    "insufficient_quota",
-    "RESOURCE_EXHAUSTED",
-    "tokens",
-];
-
-/// Codes and types by which an error inside a 200 says that the request is
-/// at fault.
-const BAD_REQUEST: [&str; 8] = [
-    "400",
-    "413",
-    "422",
-    "invalid_request_error",
-    "invalid_request",
-    "BadRequestError",
-    "INVALID_ARGUMENT",
-    "context_length_exceeded",
-];
-
-/// Phrases by which providers say that a prompt does not fit; not all of them
-/// have a code for it. Lower case.
-const TOO_LONG: [&str; 8] = [
-    "maximum context length",
-    "context length",
-    "context window",
-    "context_length",
-    "prompt is too long",
-    "input token count",
-    "exceeds the maximum number of tokens",
-    "too many tokens",
-];
 
 /// What an error's body says, beside its status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,6 +25,14 @@ pub struct ErrorSays {
     no_model: bool,
     rate_limited: bool,
     bad_request: bool,
+    credential: bool,
+    /// About something that the request brought, or asked for beside the
+    /// model.
+    beside: bool,
+    /// This one request asks for more than there ever is.
+    outsized: bool,
+    /// It is JSON: the API itself has answered, no guard in front of it.
+    spoke: bool,
 }
 
 impl ErrorSays {
@@ -129,16 +76,30 @@ impl ErrorSays {
         ]
         .into_iter()
         .flatten()
+        .chain(details(error).filter_map(|detail| word(detail.get("reason")?)))
         .collect();
         let says = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
         let reasons = error.get("metadata").and_then(|m| m.get("reasons"));
+        let plain = without_quotes(message).to_ascii_lowercase();
+        let of_param = error
+            .get_str("param")
+            .is_some_and(|param| !MODEL_PARAM.contains(&param));
+        let is_beside = |word: &str| BESIDE.contains(&word);
+        let beside = of_param
+            || plain_words(&plain).any(is_beside)
+            || words.iter().any(|word| word.split('_').any(is_beside));
         Self {
             moderated: says(&MODERATION) || reasons.is_some() || blocked(root),
             too_long: says(&["context_length_exceeded", "string_above_max_length"])
                 || speaks_of_length(message),
-            no_model: names_no_model(&says, code.as_deref(), param.as_deref(), message),
+            no_model: !of_param
+                && (says(&NO_MODEL) || !beside && names_no_model(code.as_deref(), &plain)),
             rate_limited: says(&RATE_LIMIT),
             bad_request: says(&BAD_REQUEST),
+            credential: says(&CREDENTIAL) && !of_param,
+            beside,
+            outsized: says(&OWN_TIER) || asks_too_much(&plain),
+            spoke: true,
             retry: retry(error),
             code,
             param,
@@ -172,31 +133,55 @@ fn speaks_of_length(message: &str) -> bool {
     TOO_LONG.iter().any(|phrase| message.contains(phrase))
 }
 
-/// Whether a 404 is about the model. A code decides; without one the message
-/// does, leaving out what it quotes: a client can put any word there.
-fn names_no_model(
-    says: &impl Fn(&[&str]) -> bool,
-    code: Option<&str>,
-    param: Option<&str>,
-    message: &str,
-) -> bool {
-    if says(&NO_MODEL) {
-        return true;
-    }
-    let about_else = param.is_some_and(|param| param != "model");
+/// Whether a 404 without a code of its own is about the model: the message
+/// decides, without what it quotes, where a client can put any word.
+fn names_no_model(code: Option<&str>, plain: &str) -> bool {
     let coded = code.is_some_and(|code| {
         // These say no more than the status does.
         let is_bare = ["not_found", "not_found_error", "NotFound", "NotFoundError"];
         !code.bytes().all(|b| b.is_ascii_digit())
             && !is_bare.iter().any(|bare| code.eq_ignore_ascii_case(bare))
     });
-    if about_else || coded {
+    // OpenRouter; other endings are about what the request asks of them.
+    let no_home = plain.contains("no endpoints found for");
+    !coded && (no_home || plain.contains("model") || plain.contains("deployment"))
+}
+
+/// The words of a message that stand alone: parts of a model's name do not.
+fn plain_words(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace()
+        .map(|word| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()))
+}
+
+/// Whether a refusal for want of quota or money is due to the size of this
+/// one request. OpenAI and Groq write `Limit 30000, Requested 36278`, where a
+/// spent limit has `Limit 30000, Used 29500, Requested 1200`; OpenRouter
+/// writes how much one `can only afford`. With a limit of nothing every
+/// request is too large.
+fn asks_too_much(plain: &str) -> bool {
+    let is_none = |name| number_after(plain, name) == Some(0);
+    if is_none("limit") || is_none("afford") {
         return false;
     }
-    let plain = without_quotes(message).to_ascii_lowercase();
-    ["model", "deployment", "no endpoints found"]
-        .iter()
-        .any(|word| plain.contains(word))
+    let limit = number_after(plain, "limit");
+    let requested = number_after(plain, "requested");
+    limit
+        .zip(requested)
+        .is_some_and(|(limit, requested)| requested > limit)
+        || OUTSIZED.iter().any(|phrase| plain.contains(phrase))
+}
+
+/// The first number that directly follows the word, thousands separated or
+/// not.
+fn number_after(text: &str, word: &str) -> Option<u64> {
+    text.match_indices(word).find_map(|(at, _)| {
+        let rest = text[at + word.len()..].trim_start_matches([' ', ':']);
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != ',')
+            .unwrap_or(rest.len());
+        let digits = rest[..end].trim_end_matches(',');
+        digits.replace(',', "").parse().ok()
+    })
 }
 
 fn without_quotes(message: &str) -> String {
@@ -213,15 +198,18 @@ fn without_quotes(message: &str) -> String {
     plain
 }
 
+/// Google's list of what more there is to say.
+fn details<'a, 'b>(error: &'a BorrowedValue<'b>) -> impl Iterator<Item = &'a BorrowedValue<'b>> {
+    let list = error.get("details").and_then(|details| details.as_array());
+    list.into_iter().flatten()
+}
+
 /// When to come again: Google's `RetryInfo` among an error's details
 /// (cloud.google.com/apis/design/errors), or the headers that OpenRouter puts
 /// into its error's metadata.
 fn retry(error: &BorrowedValue<'_>) -> Option<Moment> {
-    let in_details = error.get("details").and_then(|d| d.as_array());
-    if let Some(moment) = in_details
-        .into_iter()
-        .flatten()
-        .find_map(|detail| Moment::read(detail.get_str("retryDelay")?))
+    if let Some(moment) =
+        details(error).find_map(|detail| Moment::read(detail.get_str("retryDelay")?))
     {
         return Some(moment);
     }
@@ -238,25 +226,43 @@ fn retry(error: &BorrowedValue<'_>) -> Option<Moment> {
         })
 }
 
-/// What an answer with an error status comes to.
-pub fn verdict(status: u16, says: &ErrorSays) -> Outcome {
+/// What an answer with an error status comes to. Where the request brought
+/// rights of the client's own, it may be these that were refused.
+pub fn verdict(status: u16, says: &ErrorSays, brings_rights: bool) -> Outcome {
+    let blame = |is_of_request: bool| {
+        if is_of_request || brings_rights {
+            Blame::Request
+        } else {
+            Blame::Target
+        }
+    };
     match status {
-        401 | 402 => Outcome::Auth(Blame::Target),
-        429 => Outcome::RateLimited(Blame::Target),
+        401 => Outcome::Auth(blame(false)),
+        402 => Outcome::Auth(blame(says.outsized)),
+        429 => Outcome::RateLimited(blame(says.outsized)),
         400 | 403 | 422 if says.moderated => Outcome::Moderated,
         400 | 413 | 422 if says.too_long => Outcome::ContextLength,
-        403 => Outcome::Forbidden(Blame::Target),
-        404 if says.no_model => Outcome::NotFound(Blame::Target),
+        // A guard in front of the API refuses what stands in a request.
+        403 => Outcome::Forbidden(blame(says.beside || !says.spoke)),
+        404 if says.no_model => Outcome::NotFound(blame(false)),
         400..=499 => Outcome::Rejected,
         500..=599 => Outcome::Unavailable,
         _ => Outcome::BadAnswer(Says::Broken),
     }
 }
 
-/// What an error inside a 200 comes to.
-pub fn in_200(says: &ErrorSays) -> Outcome {
-    Outcome::BadAnswer(if says.rate_limited {
-        Says::RateLimited
+/// What an error inside a 200 comes to, with or without rights of the
+/// client's own.
+pub fn in_200(says: &ErrorSays, brings_rights: bool) -> Outcome {
+    let is_limit = says.rate_limited || says.outsized;
+    Outcome::BadAnswer(if is_limit || says.credential {
+        if says.outsized || brings_rights {
+            Says::Prompt
+        } else if is_limit {
+            Says::RateLimited
+        } else {
+            Says::Credential
+        }
     } else if says.moderated || says.too_long || says.bad_request {
         Says::Prompt
     } else {
@@ -265,148 +271,4 @@ pub fn in_200(says: &ErrorSays) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(status: u16, body: &str) -> Outcome {
-        verdict(status, &ErrorSays::read(body.as_bytes()))
-    }
-
-    #[test]
-    fn a_404_is_about_the_model_only_where_it_says_so() {
-        for body in [
-            r#"{"error":{"message":"The model `gpt-9` does not exist","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#,
-            r#"{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}"#,
-            r#"[{"error":{"code":404,"message":"models/gemini-9 is not found for API version v1main","status":"NOT_FOUND"}}]"#,
-            r#"{"type":"error","error":{"type":"not_found_error","message":"model: claude-9"}}"#,
-            r#"{"error":"model \"llama9\" not found, try pulling it first"}"#,
-            r#"{"object":"error","message":"The model `x` does not exist.","type":"NotFoundError","param":null,"code":404}"#,
-            r#"{"error":{"message":"No endpoints found for a/b.","code":404}}"#,
-            r#"{"error":{"object":"error","type":"invalid_request_error","code":"NOT_FOUND","message":"Model not found, inaccessible, and/or not deployed"}}"#,
-        ] {
-            assert_eq!(of(404, body), Outcome::NotFound(Blame::Target), "{body}");
-        }
-        for body in [
-            r#"{"error":{"message":"Previous response with id 'model-gpt-4o' not found.","type":"invalid_request_error","param":"previous_response_id","code":"previous_response_not_found"}}"#,
-            r#"{"error":{"message":"No such file: 'the model'","param":"file_id","code":null}}"#,
-            r#"{"error":{"message":"No such File object: \"model\""}}"#,
-            r#"{"detail":"Not Found"}"#,
-            "<html>404</html>",
-            "",
-        ] {
-            assert_eq!(of(404, body), Outcome::Rejected, "{body}");
-        }
-    }
-
-    #[test]
-    fn a_content_policy_is_seen_in_every_spelling() {
-        for (status, body) in [
-            (
-                400,
-                r#"{"error":{"code":"content_policy_violation","message":"no"}}"#,
-            ),
-            (
-                400,
-                r#"{"error":{"code":"content_filter","status":400,"innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
-            ),
-            (
-                400,
-                r#"{"error":{"code":"x","inner_error":{"code":"ResponsibleAIPolicyViolation"}}}"#,
-            ),
-            (400, r#"{"error":{"code":"moderation_blocked"}}"#),
-            (
-                403,
-                r#"{"error":{"code":403,"message":"flagged","metadata":{"reasons":["violence"],"flagged_input":"x"}}}"#,
-            ),
-            (422, r#"{"error":{"type":"content_filter"}}"#),
-            (400, r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#),
-            (
-                400,
-                r#"[{"error":{"code":400,"status":"PROHIBITED_CONTENT"}}]"#,
-            ),
-        ] {
-            assert_eq!(of(status, body), Outcome::Moderated, "{body}");
-        }
-        assert_eq!(
-            of(403, r#"{"error":{"message":"no access"}}"#),
-            Outcome::Forbidden(Blame::Target)
-        );
-    }
-
-    #[test]
-    fn a_prompt_that_does_not_fit_is_seen() {
-        for (status, body) in [
-            (
-                400,
-                r#"{"error":{"code":"context_length_exceeded","message":"x"}}"#,
-            ),
-            (
-                400,
-                r#"{"error":{"message":"This model's maximum context length is 8192 tokens."}}"#,
-            ),
-            (
-                400,
-                r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 210000 tokens > 200000 maximum"}}"#,
-            ),
-            (
-                400,
-                r#"[{"error":{"code":400,"message":"The input token count (1048577) exceeds the maximum number of tokens allowed"}}]"#,
-            ),
-            (413, r#"{"error":{"message":"context window exceeded"}}"#),
-        ] {
-            assert_eq!(of(status, body), Outcome::ContextLength, "{body}");
-        }
-    }
-
-    #[test]
-    fn other_statuses_speak_for_themselves() {
-        for (status, is) in [
-            (400, Outcome::Rejected),
-            (401, Outcome::Auth(Blame::Target)),
-            (402, Outcome::Auth(Blame::Target)),
-            (403, Outcome::Forbidden(Blame::Target)),
-            (404, Outcome::Rejected),
-            (409, Outcome::Rejected),
-            (413, Outcome::Rejected),
-            (422, Outcome::Rejected),
-            (429, Outcome::RateLimited(Blame::Target)),
-            (500, Outcome::Unavailable),
-            (503, Outcome::Unavailable),
-            (529, Outcome::Unavailable),
-            (302, Outcome::BadAnswer(Says::Broken)),
-        ] {
-            assert_eq!(of(status, "{}"), is, "{status}");
-        }
-    }
-
-    #[test]
-    fn an_error_inside_a_200_says_whose_fault_it_is() {
-        let of = |body: &str| in_200(&ErrorSays::read(body.as_bytes()));
-        let rate = r#"{"error":{"code":429,"message":"slow down"}}"#;
-        assert_eq!(of(rate), Outcome::BadAnswer(Says::RateLimited));
-        let prompt = r#"{"object":"error","message":"bad","type":"BadRequestError","code":400}"#;
-        assert_eq!(of(prompt), Outcome::BadAnswer(Says::Prompt));
-        let broken = r#"{"error":{"message":"internal","type":"server_error"}}"#;
-        assert_eq!(of(broken), Outcome::BadAnswer(Says::Broken));
-    }
-
-    #[test]
-    fn only_words_are_shown_and_the_delay_is_read() {
-        let says = ErrorSays::read(
-            br#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"@type":"x"},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34s"}]}}]"#,
-        );
-        assert_eq!(says.code.as_deref(), Some("429"));
-        assert_eq!(says.retry, Moment::read("34s"));
-        let says = ErrorSays::read(br#"{"error":{"code":"see https://x y","param":"messages.0"}}"#);
-        assert_eq!(
-            (says.code, says.param.as_deref()),
-            (None, Some("messages.0"))
-        );
-    }
-
-    #[test]
-    fn a_body_nested_without_end_says_nothing() {
-        let body = format!("{{\"error\":{}", "[".repeat(60_000));
-        assert_eq!(ErrorSays::read(body.as_bytes()), ErrorSays::default());
-    }
-}
+mod tests;

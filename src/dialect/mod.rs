@@ -4,6 +4,7 @@
 //! Pure: bytes and headers in, meaning out.
 
 mod address;
+mod codes;
 mod error;
 mod event;
 mod kind;

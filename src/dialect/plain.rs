@@ -45,8 +45,8 @@ impl Plain {
     /// Reads a plain 200. Only what is plainly no answer fails: an error, a
     /// body that is no JSON object, an object without the member that every
     /// answer of this endpoint has, an answer that was filtered before it
-    /// said anything.
-    pub fn read(endpoint: Endpoint, body: &[u8]) -> Self {
+    /// said anything. `brings_rights` is as in [`in_200`].
+    pub fn read(endpoint: Endpoint, body: &[u8], brings_rights: bool) -> Self {
         let mut top = Top::default();
         let read = json::object(body, |member| {
             let value = &body[member.value_at.clone()];
@@ -76,7 +76,7 @@ impl Plain {
         // An array that is one error is Gemini's, and no answer either way.
         if read.is_err() || top.error || top.failed {
             let says = ErrorSays::read(body);
-            return Self::Failed(in_200(&says), says);
+            return Self::Failed(in_200(&says, brings_rights), says);
         }
         let choice = top.choices.unwrap_or_default();
         let is_filtered = match endpoint {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn chat(body: &str) -> Plain {
-        Plain::read(Endpoint::Chat, body.as_bytes())
+        Plain::read(Endpoint::Chat, body.as_bytes(), false)
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
                 r#"{"choices":[{"message":{"content":null,"tool_calls":[{}]}}]}"#,
             ),
         ] {
-            let read = Plain::read(endpoint, body.as_bytes());
+            let read = Plain::read(endpoint, body.as_bytes(), false);
             assert_eq!(read, Plain::Answer { model: None }, "{body}");
         }
     }
@@ -158,7 +158,7 @@ mod tests {
             Plain::Failed(Outcome::BadAnswer(Says::RateLimited), _)
         ));
         let failed = r#"{"object":"response","status":"failed","error":{"code":"server_error","message":"x"},"output":[]}"#;
-        let read = Plain::read(Endpoint::Responses, failed.as_bytes());
+        let read = Plain::read(Endpoint::Responses, failed.as_bytes(), false);
         assert!(matches!(
             read,
             Plain::Failed(Outcome::BadAnswer(Says::Broken), _)
@@ -191,7 +191,7 @@ mod tests {
             let response = format!(
                 r#"{{"status":"incomplete","incomplete_details":{{"reason":"content_filter"}},"output":{output}}}"#
             );
-            let read = Plain::read(Endpoint::Responses, response.as_bytes());
+            let read = Plain::read(Endpoint::Responses, response.as_bytes(), false);
             assert_eq!(
                 read == Plain::Filtered { model: None },
                 is_filtered,

@@ -120,12 +120,14 @@ fn emptied(quota: &Quota) -> Option<Duration> {
 /// What answers say, whatever they are.
 pub fn answers(data: &[u8]) {
     let says = ErrorSays::read(data);
-    let _ = in_200(&says);
-    for status in [200, 302, 400, 403, 404, 422, 429, 503] {
-        let _ = verdict(status, &says);
+    for brings_rights in [false, true] {
+        let _ = in_200(&says, brings_rights);
+        for status in [200, 302, 400, 402, 403, 404, 422, 429, 503] {
+            let _ = verdict(status, &says, brings_rights);
+        }
     }
     for endpoint in Endpoint::ALL {
-        if let Plain::Answer { model: Some(at) } = Plain::read(endpoint, data) {
+        if let Plain::Answer { model: Some(at) } = Plain::read(endpoint, data, false) {
             assert!(json::string(&data[at]).is_some(), "`model` is a string");
         }
     }

@@ -44,6 +44,9 @@ pub struct Ask {
     pub stream: bool,
     /// The client's headers that go upstream, with the request id.
     pub headers: HeaderMap,
+    /// Whether one of these speaks of rights of the client's own at a
+    /// provider: what is refused then may be refused to them alone.
+    pub brings_rights: bool,
 }
 
 impl Ask {
@@ -65,6 +68,7 @@ impl Ask {
             return Err(Refusal::DuplicateMember(name));
         }
         let mut headers = headers::up(from);
+        let brings_rights = headers::brings_rights(&headers);
         headers.insert(REQUEST_ID, id.clone());
         headers
             .entry(header::CONTENT_TYPE)
@@ -81,6 +85,7 @@ impl Ask {
             body,
             peek,
             headers,
+            brings_rights,
         })
     }
 

@@ -23,6 +23,9 @@ use crate::wire::{Splice, json, splice};
 /// over; past it, it is committed and streams.
 const MAX_HELD_PLAIN: usize = 1 << 20;
 
+/// A server may break the connection for the size of a request above this.
+const LARGE_REQUEST: usize = 1 << 20;
+
 /// An error's body is read up to this size and this long: what it says stands
 /// at its beginning, and the next candidate waits.
 const MAX_ERROR: usize = 64 << 10;
@@ -85,7 +88,7 @@ pub(super) async fn run<O: Out>(
     }
     let (head, exchange, deadline) = came?;
     if !head.status.is_success() {
-        return Err(error(head, exchange).await);
+        return Err(error(head, exchange, ask.brings_rights).await);
     }
     if headers::is_coded(&head.headers) {
         // It was asked not to, and nothing in it can be read.
@@ -96,7 +99,7 @@ pub(super) async fn run<O: Out>(
     let model = Bytes::from(model);
     match (headers::media(&head.headers), ask.stream) {
         (Media::EventStream | Media::None | Media::Other, true) => {
-            let tap = Tap::new(ask.endpoint, model, adds_usage);
+            let tap = Tap::new(ask.endpoint, model, adds_usage, ask.brings_rights);
             let stream = EventStream::new(exchange, tap);
             held_stream(head, stream, deadline, times.timeouts.idle).await
         }
@@ -130,6 +133,21 @@ impl Times {
 enum Unanswered {
     Broken(Broken),
     Late,
+    /// It broke under a large request: it may not have been taken whole.
+    Laden,
+}
+
+impl Unanswered {
+    /// Broken before there was a head. Whether the request had been taken
+    /// whole by then is not known: its end may stand in buffers on the way.
+    fn before_head(broken: Broken, request: &Outgoing<'_>, fresh: bool) -> Self {
+        let is_retried = broken == Broken::Stale && !fresh;
+        if request.body.len() > LARGE_REQUEST && !is_retried {
+            Self::Laden
+        } else {
+            Self::Broken(broken)
+        }
+    }
 }
 
 impl From<Broken> for Unanswered {
@@ -143,6 +161,7 @@ impl From<Unanswered> for Failure {
         match unanswered {
             Unanswered::Broken(broken) => broken.into(),
             Unanswered::Late => late(),
+            Unanswered::Laden => Self::bare(Outcome::Reset(Blame::Request)),
         }
     }
 }
@@ -164,11 +183,13 @@ async fn answered<O: Out>(
     let mut exchange = timeout(times.timeouts.connect, open)
         .await
         .unwrap_or(Err(Broken::Connect))?;
-    exchange.send(request).await?;
+    let broke = |broken| Unanswered::before_head(broken, request, fresh);
+    exchange.send(request).await.map_err(broke)?;
     let deadline = times.deadline();
     let head = within(deadline, exchange.head())
         .await
-        .ok_or(Unanswered::Late)??;
+        .ok_or(Unanswered::Late)?
+        .map_err(broke)?;
     Ok((head, exchange, deadline))
 }
 
@@ -182,7 +203,7 @@ async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -
 }
 
 /// Reads an error's body as far as its bounds go, and what it says.
-async fn error<X: Exchange>(head: Head, mut exchange: X) -> Failure {
+async fn error<X: Exchange>(head: Head, mut exchange: X, brings_rights: bool) -> Failure {
     let mut body = Vec::new();
     let mut is_whole = false;
     let drained = timeout(MAX_ERROR_TIME, async {
@@ -205,7 +226,7 @@ async fn error<X: Exchange>(head: Head, mut exchange: X) -> Failure {
     // A coded body can be neither read nor added to.
     is_whole &= !headers::is_coded(&head.headers);
     let says = ErrorSays::read(&body);
-    let outcome = verdict(head.status.as_u16(), &says);
+    let outcome = verdict(head.status.as_u16(), &says, brings_rights);
     Failure {
         wait: wait(outcome, &head, &says),
         outcome,
@@ -287,7 +308,7 @@ async fn held_plain<X: Exchange>(
         Ok([whole]) => whole,
         Err(pieces) => pieces.concat().into(),
     };
-    match Plain::read(ask.endpoint, &body) {
+    match Plain::read(ask.endpoint, &body, ask.brings_rights) {
         Plain::Answer { model: None } => Ok(Answer::Plain(head, vec![body])),
         Plain::Answer { model: Some(at) } => {
             Ok(Answer::Plain(head, named(&body, at, model).into()))

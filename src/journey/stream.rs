@@ -25,6 +25,8 @@ pub(super) struct Tap {
     /// The answering candidate's name, as a JSON string.
     model: Bytes,
     hides_usage: bool,
+    /// As in [`in_200`].
+    brings_rights: bool,
     /// A finish reason, a terminal event or `[DONE]` has passed.
     finished: bool,
     /// An error event that clients take for one has passed.
@@ -61,11 +63,17 @@ pub(super) enum Flow {
 
 impl Tap {
     /// `model` is the JSON string that `model` becomes.
-    pub(super) fn new(endpoint: Endpoint, model: Bytes, hides_usage: bool) -> Self {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        model: Bytes,
+        hides_usage: bool,
+        brings_rights: bool,
+    ) -> Self {
         Self {
             endpoint,
             model,
             hides_usage,
+            brings_rights,
             finished: false,
             told: false,
             sequence: None,
@@ -226,7 +234,7 @@ impl<X: Exchange> EventStream<X> {
             }
             Some(Worth::Error) => {
                 let says = ErrorSays::read(&frame.data().unwrap_or_default());
-                return Some(Held::Failed(in_200(&says), says));
+                return Some(Held::Failed(in_200(&says, self.tap.brings_rights), says));
             }
             Some(Worth::Done) if self.filtered => return Some(Held::Filtered),
             Some(Worth::Done) => return Some(broken_answer()),

@@ -6,6 +6,7 @@ mod journey;
 mod play;
 
 mod after_commit;
+mod blame;
 mod leaving;
 mod opening;
 mod order;

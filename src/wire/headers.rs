@@ -68,6 +68,55 @@ pub fn up(from: &HeaderMap) -> HeaderMap {
     crossing(from, stays_up)
 }
 
+/// Whether headers of a client that go upstream include one that speaks of who
+/// asks, what they may or who pays. Providers and gateways have ever more of
+/// them, so words count, not names: `x-goog-user-project`,
+/// `ocp-apim-subscription-key`, `cf-aig-authorization`, `helicone-auth`,
+/// `x-portkey-api-key`. A header too many only means that the refusals of the
+/// requests that bring it cool nothing down.
+pub fn brings_rights(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| speaks_of_rights(name.as_str()))
+}
+
+fn speaks_of_rights(name: &str) -> bool {
+    /// In any place of a name.
+    const PARTS: [&str; 17] = [
+        "account",
+        "auth",
+        "billing",
+        "credential",
+        "delegat",
+        "identity",
+        "impersonat",
+        "organisation",
+        "organization",
+        "permission",
+        "principal",
+        "project",
+        "quota",
+        "secret",
+        "subscription",
+        "tenant",
+        "workspace",
+    ];
+    // Numbers of tokens are no rights; these two only name the request, or
+    // what it may be answered from.
+    if name.ends_with("idempotency-key") || name.ends_with("cache-key") {
+        return false;
+    }
+    // Vertex: takes the client's own choice of paid or shared capacity.
+    name == "x-vertex-ai-llm-request-type"
+        || PARTS.iter().any(|part| name.contains(part))
+        || name.split(['-', '_']).any(|word| {
+            matches!(
+                word,
+                "org" | "jwt" | "bearer" | "signature" | "assertion" | "iam"
+            ) || ["key", "keys", "token"]
+                .iter()
+                .any(|end| word.ends_with(end))
+        })
+}
+
 /// The upstream's headers that go to the client. Its request id is not among
 /// them: that goes under another name.
 pub fn down(from: &HeaderMap) -> HeaderMap {
@@ -221,6 +270,90 @@ mod tests {
         ] {
             assert_eq!(up(&map(&[(name, "1")])).len(), 1, "{name}");
         }
+    }
+
+    #[test]
+    fn what_speaks_of_rights_is_seen_whatever_its_name() {
+        for name in [
+            "x-goog-user-project",
+            "x-goog-quota-user",
+            "x-goog-iam-authorization-token",
+            "Ocp-Apim-Subscription-Key",
+            "cf-aig-authorization",
+            "cf-access-client-secret",
+            "Helicone-Auth",
+            "x-portkey-api-key",
+            "x-portkey-virtual-key",
+            "x-amz-security-token",
+            "chatgpt-account-id",
+            "anthropic-workspace-id",
+            "x-tenant-id",
+            "x-org-id",
+            "x-billing-account",
+            "x-permission-set",
+            "x-ms-client-principal-id",
+            "x-apikey",
+            "x-jwt-assertion",
+            "x-vertex-ai-llm-request-type",
+        ] {
+            let crossing = up(&map(&[(name, "1"), ("accept", "*/*")]));
+            assert!(brings_rights(&crossing), "{name}");
+        }
+    }
+
+    #[test]
+    fn ordinary_headers_bring_no_rights() {
+        for name in [
+            "accept",
+            "accept-language",
+            "anthropic-beta",
+            "anthropic-dangerous-direct-browser-access",
+            "anthropic-version",
+            "b3",
+            "baggage",
+            "content-type",
+            "content-length",
+            "dnt",
+            "http-referer",
+            "Idempotency-Key",
+            "x-idempotency-key",
+            "x-stainless-idempotency-key",
+            "x-prompt-cache-key",
+            "openai-beta",
+            "origin",
+            "pragma",
+            "priority",
+            "referer",
+            "sec-ch-ua-platform",
+            "sec-fetch-mode",
+            "sentry-trace",
+            "session_id",
+            "traceparent",
+            "tracestate",
+            "user-agent",
+            "x-amzn-trace-id",
+            "x-client-request-id",
+            "x-cloud-trace-context",
+            "x-datadog-trace-id",
+            "x-estimated-tokens",
+            "x-goog-api-client",
+            "x-request-id",
+            "x-stainless-arch",
+            "x-stainless-helper-method",
+            "x-stainless-lang",
+            "x-stainless-os",
+            "x-stainless-package-version",
+            "x-stainless-retry-count",
+            "x-stainless-runtime",
+            "x-stainless-runtime-version",
+            "x-stainless-timeout",
+            "x-title",
+        ] {
+            assert!(!brings_rights(&map(&[(name, "1")])), "{name}");
+        }
+        // What stays with Standin brings nothing.
+        let stays = [("authorization", "1"), ("openai-project", "1")];
+        assert!(!brings_rights(&up(&map(&stays))));
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub(super) fn config(more: &str) -> Config {
 pub(super) struct Trip {
     more: String,
     endpoint: Endpoint,
+    headers: HeaderMap,
     body: Value,
     leaves: Option<Duration>,
     pace: Duration,
@@ -66,6 +67,7 @@ impl Trip {
         Self {
             more: String::new(),
             endpoint: Endpoint::Chat,
+            headers: HeaderMap::new(),
             body,
             leaves: None,
             pace: Duration::ZERO,
@@ -90,6 +92,12 @@ impl Trip {
 
     pub(super) fn at(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = endpoint;
+        self
+    }
+
+    /// With this header of the client's.
+    pub(super) fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.insert(name, HeaderValue::from_static(value));
         self
     }
 
@@ -124,7 +132,7 @@ impl Trip {
         let ask = Ask::read(
             self.endpoint,
             HeaderValue::from_static("id-1"),
-            &HeaderMap::new(),
+            &self.headers,
             self.body.to_string().into(),
             &config,
         )
