@@ -1,13 +1,16 @@
 //! What a body costs in memory before it is sent on: nothing to read it, and a
-//! few small pieces to splice it, whatever its size.
+//! few small pieces to splice it, whatever its size. And that an answer which
+//! says nothing of limits costs none.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 use standin::wire::Edits;
 use standin::wire::Peek;
 use standin::wire::json;
+use standin::wire::{Left, Quota};
 use standin::wire::{Splice, splice};
 
 thread_local! {
@@ -98,4 +101,29 @@ fn a_splice_costs_the_same_whatever_the_bodys_size() {
         }
         assert!(costs.iter().all(|cost| *cost == costs[0]), "{costs:?}");
     }
+}
+
+#[test]
+fn an_answer_that_says_nothing_of_limits_is_looked_at_without_allocating() {
+    let now = std::time::SystemTime::UNIX_EPOCH;
+    let mut headers = HeaderMap::new();
+    for name in [
+        "content-type",
+        "date",
+        "openai-processing-ms",
+        "x-request-id",
+    ] {
+        headers.insert(name, HeaderValue::from_static("1"));
+    }
+    let (quota, times, _) = counted(|| Quota::read(&headers, now));
+    assert_eq!((quota, times), (Quota::default(), 0));
+    let left = HeaderValue::from_static("5");
+    headers.insert("x-ratelimit-remaining-requests", left);
+    let (quota, times, _) = counted(|| Quota::read(&headers, now));
+    let is = Left {
+        remaining: 5,
+        reset: None,
+    };
+    assert_eq!(quota.requests, Some(is));
+    assert!(times > 0, "the count counts");
 }
