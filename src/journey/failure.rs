@@ -114,6 +114,6 @@ pub(super) fn wait(outcome: Outcome, head: &Head, says: &ErrorSays) -> Option<Du
     clippy::disallowed_methods,
     reason = "dates in headers are of the wall clock, read once for each answer"
 )]
-fn wall_clock() -> std::time::SystemTime {
+pub(super) fn wall_clock() -> std::time::SystemTime {
     std::time::SystemTime::now()
 }

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 pub use self::ask::{Ask, Candidate, REQUEST_ID};
 use self::attempt::Answer;
-use self::failure::Failure;
+use self::failure::{Failure, wall_clock};
 use self::last_word::last_word;
 pub use self::plan::Pass;
 use self::plan::{Plan, Step};
@@ -190,7 +190,13 @@ async fn answered<O, X: Exchange, C: Client>(
     } = place;
     let first = started.elapsed();
     let status = answer.head().status;
-    admission.headed(&Quota::default(), means.now());
+    let quota = if ask.brings_rights {
+        // It may be another one's.
+        Quota::default()
+    } else {
+        Quota::read(&answer.head().headers, wall_clock())
+    };
+    admission.headed(&quota, means.now());
     admission.said(means.now());
     let (end, sent) = relay::run(ask, &trail, &pass, answer, client).await;
     match end {
