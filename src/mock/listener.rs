@@ -133,6 +133,19 @@ impl Mock {
         })
     }
 
+    /// The same at this address, for example one that a mock has just left. A
+    /// mock can be bound there again while this lives.
+    ///
+    /// # Errors
+    /// What the operating system says to binding.
+    pub fn refused_at(addr: SocketAddr) -> io::Result<Refused> {
+        let socket = socket(addr)?;
+        Ok(Refused {
+            addr: socket.local_addr()?,
+            _bound: socket,
+        })
+    }
+
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr

@@ -225,6 +225,27 @@ async fn a_stopped_mock_is_gone_and_its_address_free() {
 }
 
 #[tokio::test]
+async fn an_address_can_refuse_between_two_mocks() {
+    let mut mock = Mock::start(Reply::answer("hello")).await.unwrap();
+    let mut peer = Peer::to(&mock).await;
+    peer.ask("/v1/completions", "{}").await;
+    soon(mock.stop()).await;
+    let refused = Mock::refused_at(mock.addr()).unwrap();
+    assert_eq!(refused.base_url(), mock.base_url());
+    let error = TcpStream::connect(refused.addr()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+
+    let again = Mock::bind(refused.addr(), Reply::answer("back"))
+        .await
+        .unwrap();
+    let mut peer = Peer::to(&again).await;
+    assert_eq!(peer.ask("/v1/completions", "{}").await.status(), 200);
+    drop(refused);
+    let mut peer = Peer::to(&again).await;
+    assert_eq!(peer.ask("/v1/completions", "{}").await.status(), 200);
+}
+
+#[tokio::test]
 async fn a_dropped_mock_closes_its_connections() {
     let mock = Mock::start(Reply::answer("hello")).await.unwrap();
     let mut peer = Peer::to(&mock).await;
