@@ -1,5 +1,5 @@
-//! The requests of a chaos run: each is made from the seed and its number
-//! alone, so that a failure can be looked at again.
+//! The requests of a run: each is made from the seed and its number alone, so
+//! that a failure can be looked at again.
 
 use serde_json::{Value, json};
 use standin::mock::roll;
@@ -10,13 +10,13 @@ pub(crate) const WORDS: &str = "one two three four";
 pub(crate) const MARK: &str = "tid-";
 /// The candidate that always answers.
 pub(crate) const STEADY: &str = "steady/m";
-/// The candidates that never do; the third one's first home refuses
-/// connections.
-const FAILING: [[&str; 2]; 3] = [
-    ["shaky/m", "flaky/m"],
-    ["flaky/m", "shaky/m"],
-    ["shaky/m", "house/moved"],
-];
+/// The providers that never do.
+pub(crate) const FAILING: [&str; 2] = ["shaky", "flaky"];
+/// A model whose first home refuses connections and whose second is one of
+/// theirs.
+const MOVED: &str = "house/moved";
+/// So many models each home of a failing provider is asked for in turn.
+const MODELS: u64 = 16;
 
 /// A request's endpoint, and whether it streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,9 @@ pub(crate) struct Ask {
     /// Its `x-test-id`, which an answer of its own carries.
     pub(crate) id: String,
     /// In the order of its list.
-    pub(crate) candidates: [&'static str; 3],
+    pub(crate) candidates: Vec<String>,
+    /// The only one of them that may answer, where that is settled.
+    pub(crate) answerer: Option<&'static str>,
     /// Whether a stream is to tell its usage.
     pub(crate) wants_usage: bool,
     /// Head and body.
@@ -77,16 +79,55 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    pub(crate) fn new(seed: u64, number: u64) -> Self {
+    /// A request of a chaos run, in which every failing provider goes by so
+    /// many names (see [`home`]).
+    pub(crate) fn chaos(seed: u64, number: u64, homes: u64) -> Self {
         let dice = roll(seed, number);
-        let kind = kind(seed, number);
-        let mut candidates = failing(dice);
+        let mut candidates = failing(dice, number, homes);
         // The healthy one is first, second and third in turn.
         let place = usize::try_from(number % 3).unwrap_or(0);
         candidates.rotate_right((place + 1) % 3);
+        Self {
+            answerer: Some(STEADY),
+            ..Self::drawn(seed, number, candidates)
+        }
+    }
+
+    /// A request of any kind for these candidates.
+    pub(crate) fn drawn(seed: u64, number: u64, candidates: Vec<String>) -> Self {
+        let dice = roll(seed, number);
+        let kind = kind(seed, number);
         let wants_usage = kind.is_stream() && dice >> 16 & 3 == 0;
+        let body = body(kind, &candidates, dice, wants_usage);
+        Self::new(number, kind, candidates, wants_usage, &body)
+    }
+
+    /// A plain chat for these candidates whose body has so many bytes (more
+    /// where it needs them).
+    pub(crate) fn sized(number: u64, candidates: &[&str], bytes: usize) -> Self {
+        let with_prompt = |prompt: &str| {
+            let mut body = json!({ "messages": [{ "role": "user", "content": prompt }] });
+            match candidates {
+                [only] => body["model"] = json!(only),
+                all => body["models"] = json!(all),
+            }
+            body
+        };
+        let bare = with_prompt("").to_string().len();
+        let body = with_prompt(&"x".repeat(bytes.saturating_sub(bare)));
+        let candidates = candidates.iter().copied().map(str::to_owned).collect();
+        Self::new(number, Kind::Chat, candidates, false, &body)
+    }
+
+    fn new(
+        number: u64,
+        kind: Kind,
+        candidates: Vec<String>,
+        wants_usage: bool,
+        body: &Value,
+    ) -> Self {
         let id = format!("{MARK}{number:08}z");
-        let body = body(kind, candidates, dice, wants_usage).to_string();
+        let body = body.to_string();
         let head = format!(
             "POST {} HTTP/1.1\r\nhost: standin\r\nauthorization: Bearer sk-client\r\n\
              content-type: application/json\r\nx-test-id: {id}\r\ncontent-length: {}\r\n\r\n",
@@ -98,6 +139,7 @@ impl Ask {
             kind,
             id,
             candidates,
+            answerer: None,
             wants_usage,
             bytes: (head + &body).into_bytes(),
         }
@@ -117,17 +159,35 @@ pub(crate) fn number(id: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-fn failing(dice: u64) -> [&'static str; 3] {
-    let pair = match dice >> 32 & 15 {
-        0 => FAILING[2],
-        even if even % 2 == 0 => FAILING[0],
-        _ => FAILING[1],
-    };
-    // The healthy one stands last until it is rotated to its place.
-    [pair[0], pair[1], STEADY]
+/// The name under which this request knows a failing provider. Live state is
+/// kept for each name: with many, what one request brings about is seldom
+/// there for the next to see.
+pub(crate) fn home(provider: &str, homes: u64, number: u64) -> String {
+    match homes {
+        0 | 1 => provider.to_owned(),
+        _ => format!("{provider}-{}", number % homes),
+    }
 }
 
-fn body(kind: Kind, candidates: [&str; 3], dice: u64, wants_usage: bool) -> Value {
+fn failing(dice: u64, number: u64, homes: u64) -> Vec<String> {
+    let model = |provider| {
+        let home = home(provider, homes, number);
+        match homes {
+            0 | 1 => format!("{home}/m"),
+            _ => format!("{home}/m{}", number / homes % MODELS),
+        }
+    };
+    let [shaky, flaky] = FAILING.map(model);
+    let pair = match dice >> 32 & 15 {
+        0 => [shaky, MOVED.to_owned()],
+        even if even % 2 == 0 => [shaky, flaky],
+        _ => [flaky, shaky],
+    };
+    // The healthy one stands last until it is rotated to its place.
+    pair.into_iter().chain([STEADY.to_owned()]).collect()
+}
+
+fn body(kind: Kind, candidates: &[String], dice: u64, wants_usage: bool) -> Value {
     // Prompts from nothing to a few kilobytes, and now and then a large one:
     // more than a socket's buffer, so that an early answer finds it half sent.
     let length = match dice >> 40 & 255 {
@@ -164,7 +224,7 @@ mod tests {
     #[test]
     fn the_healthy_candidate_is_first_second_and_third_in_turn() {
         let place = |number| {
-            let ask = Ask::new(7, number);
+            let ask = Ask::chaos(7, number, 1);
             ask.candidates.iter().position(|name| *name == STEADY)
         };
         let places: Vec<_> = (0..6).map(place).collect();
@@ -173,13 +233,32 @@ mod tests {
 
     #[test]
     fn a_request_s_id_tells_its_number() {
-        assert_eq!(number(&Ask::new(1, 4711).id), Some(4711));
+        assert_eq!(number(&Ask::chaos(1, 4711, 1).id), Some(4711));
         assert_eq!(number("other"), None);
     }
 
     #[test]
     fn a_request_depends_on_nothing_but_seed_and_number() {
-        assert_eq!(Ask::new(3, 99).bytes, Ask::new(3, 99).bytes);
-        assert_ne!(Ask::new(3, 99).bytes, Ask::new(4, 99).bytes);
+        assert_eq!(Ask::chaos(3, 99, 64).bytes, Ask::chaos(3, 99, 64).bytes);
+        assert_ne!(Ask::chaos(3, 99, 64).bytes, Ask::chaos(4, 99, 64).bytes);
+    }
+
+    #[test]
+    fn neighbours_ask_different_homes_where_there_are_many() {
+        let shaky = |number| home("shaky", 64, number);
+        assert_ne!(shaky(1), shaky(2));
+        assert_eq!(shaky(1), shaky(65));
+        assert_eq!(home("shaky", 1, 5), "shaky");
+    }
+
+    #[test]
+    fn a_padded_body_has_its_size_whatever_its_list() {
+        let body = |candidates: &[&str]| {
+            let ask = Ask::sized(0, candidates, 2048);
+            let text = String::from_utf8(ask.bytes).unwrap();
+            text.split_once("\r\n\r\n").unwrap().1.len()
+        };
+        assert_eq!(body(&["primary/m", "backup/m"]), 2048);
+        assert_eq!(body(&["backup/m"]), 2048);
     }
 }

@@ -10,15 +10,12 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, interval, timeout};
 
 use crate::ask::Ask;
-use crate::line::Line;
+use crate::client::Client;
 use crate::modes::Repertoire;
 use crate::stage::Stage;
 use crate::tally::{Memory, Report, Tally};
-use crate::verdict::verdict;
-use crate::{figures, print, say};
+use crate::{figures, print, say, scene};
 
-/// How long one answer may take: three silent attempts and a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at the proxy's memory.
 const LOOK: Duration = Duration::from_millis(50);
 /// After so many violations the run has shown what it can.
@@ -30,6 +27,9 @@ pub(crate) struct Options {
     pub(crate) requests: u64,
     pub(crate) connections: usize,
     pub(crate) seed: u64,
+    /// Whether failing providers are remembered, as they are outside of this
+    /// test, instead of being asked again and again.
+    pub(crate) live_state: bool,
     /// For the whole run.
     pub(crate) deadline: Duration,
     pub(crate) json: bool,
@@ -38,6 +38,8 @@ pub(crate) struct Options {
 /// What the workers share; they all run on one thread.
 struct Run {
     seed: u64,
+    /// How many names each failing provider goes by.
+    homes: u64,
     requests: u64,
     listen: SocketAddr,
     next: Cell<u64>,
@@ -48,7 +50,11 @@ struct Run {
 
 /// Runs, prints the table and fails where anything was not right.
 pub(crate) async fn run(options: &Options, standin: PathBuf) -> Result<(), String> {
-    let mut stage = Stage::start("chaos", options.seed, &standin).await?;
+    let scene = match options.live_state {
+        true => scene::CHAOS_LIVE,
+        false => scene::CHAOS,
+    };
+    let mut stage = Stage::start(scene, options.seed, &standin).await?;
     let work = timeout(options.deadline, measure(options, stage.listen, stage.pid));
     let report = tokio::select! {
         report = work => {
@@ -62,7 +68,9 @@ pub(crate) async fn run(options: &Options, standin: PathBuf) -> Result<(), Strin
         true => report.json().to_string(),
         false => report.table(),
     })?;
+    let skew = skew(&report.tally, options.live_state);
     let mut wrong = report.tally.described;
+    wrong.extend(skew);
     wrong.extend(report.memory.grows());
     if wrong.is_empty() {
         return Ok(());
@@ -73,6 +81,10 @@ pub(crate) async fn run(options: &Options, standin: PathBuf) -> Result<(), Strin
 async fn measure(options: &Options, listen: SocketAddr, pid: u32) -> Result<Report, String> {
     let run = Rc::new(Run {
         seed: options.seed,
+        homes: match options.live_state {
+            true => 1,
+            false => scene::HOMES,
+        },
         requests: options.requests,
         listen,
         next: Cell::new(0),
@@ -135,17 +147,16 @@ async fn measure(options: &Options, listen: SocketAddr, pid: u32) -> Result<Repo
     })
 }
 
-/// One client: one request after the other, on one connection.
+/// One client: one request after the other.
 async fn work(run: Rc<Run>) {
-    let mut line = None;
+    let mut client = Client::of(run.listen);
     while run.next.get() < run.requests && run.tally.borrow().wrong < ENOUGH {
         let number = run.next.get();
         run.next.set(number + 1);
-        let ask = Ask::new(run.seed, number);
-        let asked = timeout(PATIENCE, one(&run, &ask, line.take())).await;
-        let asked = asked.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")));
+        let ask = Ask::chaos(run.seed, number, run.homes);
+        let asked = client.ask(&ask).await;
         match asked {
-            Ok(kept) => line = kept,
+            Ok(walk) => run.tally.borrow_mut().answered(&walk),
             Err(why) => {
                 let described = run.describe(&ask, &why);
                 run.tally.borrow_mut().violated(described);
@@ -154,22 +165,21 @@ async fn work(run: Rc<Run>) {
     }
 }
 
-/// Asks once; gives the connection where it goes on.
-async fn one(run: &Run, ask: &Ask, line: Option<Line>) -> Result<Option<Line>, String> {
-    let mut line = match line {
-        Some(line) => line,
-        None => Line::to(run.listen).await?,
+/// What a run has tested instead of what it is for: with live state most
+/// failing candidates are passed over, without it most are asked.
+fn skew(tally: &Tally, live_state: bool) -> Option<String> {
+    let (failed, skipped) = (tally.failed_attempts(), tally.skipped());
+    let right = match live_state {
+        true => skipped > failed,
+        false => skipped < failed / 4,
     };
-    let answer = line.exchange(&ask.bytes).await?;
-    let walk = verdict(ask, &answer).map_err(|why| {
-        format!(
-            "{why}\n  {:?}\n  {}",
-            answer.headers,
-            String::from_utf8_lossy(&answer.body)
-        )
-    })?;
-    run.tally.borrow_mut().answered(&walk);
-    Ok((!answer.closes()).then_some(line))
+    (!right).then(|| {
+        let what = match live_state {
+            true => "dead candidates are asked again and again",
+            false => "too few candidates were asked to test failing over",
+        };
+        format!("{failed} failed attempts and {skipped} skips: {what}")
+    })
 }
 
 impl Run {
@@ -187,5 +197,29 @@ impl Run {
             mode(&self.shaky),
             mode(&self.flaky),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::walk::Walk;
+
+    fn tally(failed: u64, skipped: u64) -> Tally {
+        let mut tally = Tally::default();
+        for (times, walk) in [(failed, "a=503, c=200"), (skipped, "a=skipped:open, c=200")] {
+            for _ in 0..times {
+                tally.answered(&Walk::read(walk).unwrap());
+            }
+        }
+        tally
+    }
+
+    #[test]
+    fn each_way_of_running_must_test_what_it_is_for() {
+        assert_eq!(skew(&tally(100, 10), false), None);
+        assert!(skew(&tally(100, 60), false).is_some());
+        assert_eq!(skew(&tally(10, 100), true), None);
+        assert!(skew(&tally(100, 0), true).is_some());
     }
 }

@@ -1,20 +1,29 @@
 //! Drives the real `standin` binary against scripted providers, and requires
 //! that every single answer is right.
 //!
-//! `chaos` is the test; `mock` runs the providers (and, where asked for, the
-//! proxy before them) as a process of its own, for `chaos`, for the SDK tests
-//! and for people.
+//! `chaos` makes candidates fail in every way; `burst`, `outage` and `skip`
+//! look at what the proxy remembers of that; `mock` runs the providers (and,
+//! where asked for, the proxy before them) as a process of its own, for these,
+//! for the SDK tests and for people.
 
 mod ask;
+mod burst;
 mod chaos;
+mod client;
+mod crowd;
 mod figures;
 mod line;
 mod modes;
+mod outage;
 mod proxy;
 mod scene;
+mod skip;
 mod stage;
+mod status;
+mod table;
 mod tally;
 mod verdict;
+mod walk;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -34,6 +43,25 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Limits the first candidate's rate for a while; fails if it is asked
+    /// before that has passed, or by more than one probe then
+    Burst {
+        /// How many requests while it is limited
+        #[arg(long, default_value_t = 10_000)]
+        requests: u64,
+        /// How many clients at the same time, each on one connection
+        #[arg(long, default_value_t = 64)]
+        connections: usize,
+        /// For how many seconds it is limited
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// What the dice start from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The binary to test; else it is built, in the profile of this one
+        #[arg(long, value_name = "PATH")]
+        standin: Option<PathBuf>,
+    },
     /// Sends requests while two of three candidates fail in every way there
     /// is; fails if a single answer is not the third one's, whole and right
     Chaos {
@@ -46,6 +74,10 @@ enum Command {
         /// What the dice start from: the same seed fails the same way
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// With live state as it is by default: failing candidates are mostly
+        /// passed over, and every request is answered all the same
+        #[arg(long)]
+        live_state: bool,
         /// Give up after so many seconds
         #[arg(long, default_value_t = 900)]
         deadline: u64,
@@ -59,7 +91,7 @@ enum Command {
     /// Runs scripted providers until standard input ends; prints where they
     /// are as one line of JSON, then answers commands (see load-tests/README.md)
     Mock {
-        /// What they do: `chaos` or `sdk`
+        /// What they do: `chaos`, `chaos-live`, `live`, `outage` or `sdk`
         #[arg(long)]
         script: String,
         /// The first one's port, the others' follow; 0: any
@@ -69,6 +101,35 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// Also runs this `standin` binary before them
+        #[arg(long, value_name = "PATH")]
+        standin: Option<PathBuf>,
+    },
+    /// Kills the first provider under load, in two ways, and brings it back;
+    /// fails if it is asked while it is known to be dead, but for probes
+    Outage {
+        /// How many clients at the same time, each on one connection
+        #[arg(long, default_value_t = 32)]
+        connections: usize,
+        /// What the dice start from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The binary to test; else it is built, in the profile of this one
+        #[arg(long, value_name = "PATH")]
+        standin: Option<PathBuf>,
+    },
+    /// Measures what it costs to pass over the first candidate; fails if that
+    /// is more than a twentieth of a request that names only the second
+    Skip {
+        /// How many clients at the same time, each on one connection
+        #[arg(long, default_value_t = 32)]
+        connections: usize,
+        /// Rounds of each kind of request and size of body
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// Seconds of the proxy's processor time in each round
+        #[arg(long, default_value_t = 1.0)]
+        seconds: f64,
+        /// The binary to test; else it is built, in the profile of this one
         #[arg(long, value_name = "PATH")]
         standin: Option<PathBuf>,
     },
@@ -96,10 +157,26 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<(), String> {
     let work = async {
         match command {
+            Command::Burst {
+                requests,
+                connections,
+                seconds,
+                seed,
+                standin,
+            } => {
+                let options = burst::Options {
+                    requests,
+                    connections,
+                    seed,
+                    seconds,
+                };
+                burst::run(&options, proxy::binary(standin).await?).await
+            }
             Command::Chaos {
                 requests,
                 connections,
                 seed,
+                live_state,
                 deadline,
                 json,
                 standin,
@@ -108,6 +185,7 @@ async fn run(command: Command) -> Result<(), String> {
                     requests,
                     connections,
                     seed,
+                    live_state,
                     deadline: Duration::from_secs(deadline),
                     json,
                 };
@@ -119,6 +197,27 @@ async fn run(command: Command) -> Result<(), String> {
                 seed,
                 standin,
             } => stage::run(&script, port, seed, standin).await,
+            Command::Outage {
+                connections,
+                seed,
+                standin,
+            } => {
+                let options = outage::Options { connections, seed };
+                outage::run(&options, proxy::binary(standin).await?).await
+            }
+            Command::Skip {
+                connections,
+                rounds,
+                seconds,
+                standin,
+            } => {
+                let options = skip::Options {
+                    connections,
+                    rounds,
+                    seconds,
+                };
+                skip::run(&options, proxy::binary(standin).await?).await
+            }
         }
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| format!("signals: {e}"))?;

@@ -57,7 +57,7 @@ impl Proxy {
     /// on; returns when it has ended, which it should not.
     pub(crate) async fn ended(&mut self) -> String {
         while let Ok(Some(line)) = self.log.next_line().await {
-            if line.contains(" WARN ") || line.contains(" ERROR ") {
+            if is_news(&line) {
                 say(&format!("standin: {line}"));
             }
         }
@@ -66,6 +66,14 @@ impl Proxy {
             Err(error) => format!("standin cannot be waited for: {error}"),
         }
     }
+}
+
+/// Whether a line of the log is a warning, other than that something fails
+/// which was told to fail.
+fn is_news(line: &str) -> bool {
+    let is_warning = line.contains(" WARN ") || line.contains(" ERROR ");
+    let is_state = line.contains(" is cooling for ") || line.contains(" is open for ");
+    is_warning && !is_state
 }
 
 async fn address(
@@ -132,5 +140,19 @@ async fn build(folder: &Path) -> Result<(), String> {
     match status.success() {
         true => Ok(()),
         false => Err(format!("cargo build: {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_state_are_no_news_and_other_warnings_are() {
+        assert!(is_news("2026-01-01 WARN standin: nobody reads this socket"));
+        assert!(!is_news(
+            "2026-01-01 WARN standin: target a/m is open for 5 ms: reset"
+        ));
+        assert!(!is_news("2026-01-01 INFO standin: drained"));
     }
 }

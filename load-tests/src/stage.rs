@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use standin::mock::{Counts, Mock, Seen};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use standin::mock::{Counts, Mock, Refused, Script, Seen};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::proxy::Proxy;
@@ -22,7 +22,7 @@ pub(crate) async fn run(
     standin: Option<PathBuf>,
 ) -> Result<(), String> {
     let scene = scene::named(script, seed)?;
-    let mut mocks = Vec::with_capacity(scene.providers.len());
+    let mut players = Vec::with_capacity(scene.providers.len());
     let mut ports = port..=u16::MAX;
     for (name, script) in scene.providers {
         let port = match port {
@@ -31,17 +31,27 @@ pub(crate) async fn run(
         };
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mock = Mock::bind(at, script).await;
-        mocks.push((name, mock.map_err(|error| format!("{at}: {error}"))?));
+        players.push(Player {
+            name,
+            mock: mock.map_err(|error| format!("{at}: {error}"))?,
+            closed: None,
+        });
     }
     let refused = Mock::refused().map_err(|error| format!("mock: {error}"))?;
-    let urls: Vec<(&str, String)> = mocks
+    let urls: Vec<(&str, String)> = players
         .iter()
-        .map(|(name, mock)| (*name, mock.base_url()))
+        .map(|player| (player.name, player.mock.base_url()))
         .chain([(scene::REFUSED, refused.base_url())])
         .collect();
     let mut proxy = match standin {
         None => None,
-        Some(binary) => Some(Proxy::start(&binary, &yaml(&urls, scene.config)).await?),
+        Some(binary) => {
+            let homes = urls.iter().flat_map(|(name, url)| {
+                let homes = (scene.homes)(name);
+                homes.into_iter().map(move |home| (home, url.as_str()))
+            });
+            Some(Proxy::start(&binary, &yaml(homes, &scene.config)).await?)
+        }
     };
     let mut providers = serde_json::Map::new();
     for (name, url) in urls {
@@ -64,26 +74,36 @@ pub(crate) async fn run(
         }
     };
     tokio::select! {
-        done = commands(&mocks) => done,
+        done = commands(&mut players, scene.part) => done,
         why = ended => Err(why),
     }
 }
 
-fn yaml(urls: &[(&str, String)], more: &str) -> String {
+/// A provider of the scene.
+struct Player {
+    name: &'static str,
+    mock: Mock,
+    /// Holds the address while nobody listens there.
+    closed: Option<Refused>,
+}
+
+type Part = fn(&[&str]) -> Option<Script>;
+
+fn yaml<'a>(homes: impl Iterator<Item = (String, &'a str)>, more: &str) -> String {
     let mut yaml = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nlog: { format: text, level: info }\n\
                     providers:\n"
         .to_owned();
-    for (name, url) in urls {
+    for (name, url) in homes {
         yaml += &format!("  {name}: {{ base_url: \"{url}\", api_key: sk-mock-{name} }}\n");
     }
     yaml + more
 }
 
 /// Answers each line of standard input with one line of JSON.
-async fn commands(mocks: &[(&'static str, Mock)]) -> Result<(), String> {
+async fn commands(players: &mut [Player], part: Part) -> Result<(), String> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        let answer = command(mocks, &line).await;
+        let answer = command(players, part, &line).await;
         print(
             &answer
                 .unwrap_or_else(|why| json!({ "error": why }))
@@ -93,16 +113,18 @@ async fn commands(mocks: &[(&'static str, Mock)]) -> Result<(), String> {
     Ok(())
 }
 
-async fn command(mocks: &[(&'static str, Mock)], line: &str) -> Result<Value, String> {
+async fn command(players: &mut [Player], part: Part, line: &str) -> Result<Value, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (&name, provider) = match words.as_slice() {
         [name, provider, ..] => (name, *provider),
         _ => return Err("a command and a provider are needed".to_owned()),
     };
-    let (_, mock) = mocks
-        .iter()
-        .find(|(name, _)| *name == provider)
+    let player = players
+        .iter_mut()
+        .find(|player| player.name == provider)
         .ok_or_else(|| format!("no provider {provider}"))?;
+    let part = |words: &[&str]| part(words).ok_or_else(|| format!("no part {words:?}"));
+    let mock = &player.mock;
     match (name, words.get(2..).unwrap_or_default()) {
         ("asked", [model]) => Ok(json!({ "asked": mock.asked(model) })),
         ("cancelled", [answers]) => {
@@ -110,14 +132,44 @@ async fn command(mocks: &[(&'static str, Mock)], line: &str) -> Result<Value, St
             mock.wait_cancelled(answers).await;
             Ok(counts(mock.counts()))
         }
+        ("close", []) => {
+            player.close().await?;
+            Ok(counts(player.mock.counts()))
+        }
         ("counts", []) => Ok(counts(mock.counts())),
+        ("last", []) => Ok(mock.last().map_or(Value::Null, |seen| request(&seen))),
+        ("open", words) => {
+            player.open(part(words)?).await?;
+            Ok(counts(player.mock.counts()))
+        }
+        ("play", words) => {
+            mock.play(part(words)?);
+            Ok(counts(mock.counts()))
+        }
         ("seen", [requests]) => {
             let requests = requests.parse().map_err(|_| "how many?".to_owned())?;
             mock.wait_for(requests).await;
             Ok(counts(mock.counts()))
         }
-        ("last", []) => Ok(mock.last().map_or(Value::Null, |seen| request(&seen))),
         _ => Err(format!("what is {line:?}?")),
+    }
+}
+
+impl Player {
+    /// Closes all connections; new ones are refused.
+    async fn close(&mut self) -> Result<(), String> {
+        self.mock.stop().await;
+        let refused = Mock::refused_at(self.mock.addr());
+        self.closed = Some(refused.map_err(|error| format!("closing: {error}"))?);
+        Ok(())
+    }
+
+    /// Listens there again; what was counted before is forgotten.
+    async fn open(&mut self, script: Script) -> Result<(), String> {
+        let mock = Mock::bind(self.mock.addr(), script).await;
+        self.mock = mock.map_err(|error| format!("opening: {error}"))?;
+        self.closed = None;
+        Ok(())
     }
 }
 
@@ -156,6 +208,8 @@ pub(crate) struct Stage {
     stdout: Lines<BufReader<ChildStdout>>,
     /// Where clients of the proxy come in.
     pub(crate) listen: SocketAddr,
+    /// The proxy's admin port.
+    pub(crate) admin: SocketAddr,
     /// The proxy's process.
     pub(crate) pid: u32,
 }
@@ -179,15 +233,32 @@ impl Stage {
         let line = line.ok_or("the mock process has not started")?;
         let places: Value = serde_json::from_str(&line).map_err(|error| error.to_string())?;
         let proxy = &places["standin"];
-        let listen = proxy["listen"].as_str().and_then(|at| at.parse().ok());
+        let address = |name: &str| proxy[name].as_str().and_then(|at| at.parse().ok());
         let pid = proxy["pid"].as_u64().and_then(|pid| pid.try_into().ok());
         Ok(Self {
             child,
             stdin,
             stdout,
-            listen: listen.ok_or("the mock process does not say where standin is")?,
+            listen: address("listen").ok_or("the mock process does not say where standin is")?,
+            admin: address("admin")
+                .ok_or("the mock process does not say where its admin port is")?,
             pid: pid.ok_or("the mock process does not say which process standin is")?,
         })
+    }
+
+    /// Gives it one of its commands; its answer.
+    pub(crate) async fn tell(&mut self, command: &str) -> Result<Value, String> {
+        let failed = |why: &str| format!("{command:?} to the mock process: {why}");
+        let stdin = self.stdin.as_mut().ok_or_else(|| failed("no stdin"))?;
+        let sent = stdin.write_all(format!("{command}\n").as_bytes()).await;
+        sent.map_err(|error| failed(&error.to_string()))?;
+        let line = self.stdout.next_line().await.ok().flatten();
+        let line = line.ok_or_else(|| failed("it has ended"))?;
+        let answer: Value = serde_json::from_str(&line).map_err(|e| failed(&e.to_string()))?;
+        match answer.get("error") {
+            Some(why) => Err(failed(&why.to_string())),
+            None => Ok(answer),
+        }
     }
 
     /// Returns when it has ended by itself.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::walk::Walk;
+
 /// The end's memory may exceed that after a tenth of the run by a quarter and
 /// this much.
 const GROWTH: u64 = 8 << 10;
@@ -24,19 +26,21 @@ pub(crate) struct Tally {
     pub(crate) described: Vec<String>,
     /// How attempts ended, by the word in `x-standin-attempts`.
     pub(crate) attempts: BTreeMap<String, u64>,
+    /// Why candidates were passed over without one.
+    pub(crate) skips: BTreeMap<String, u64>,
     /// Answers that came after at least one failed attempt.
     pub(crate) failed_over: u64,
 }
 
 impl Tally {
-    pub(crate) fn answered(&mut self, walk: &[&str]) {
+    pub(crate) fn answered(&mut self, walk: &Walk) {
         self.right += 1;
-        self.failed_over += u64::from(walk.len() > 1);
-        for word in walk {
-            match self.attempts.get_mut(*word) {
-                Some(count) => *count += 1,
-                None => drop(self.attempts.insert((*word).to_owned(), 1)),
-            }
+        self.failed_over += u64::from(walk.attempts().count() > 1);
+        for word in walk.attempts() {
+            count(&mut self.attempts, word);
+        }
+        for why in walk.skips() {
+            count(&mut self.skips, why);
         }
     }
 
@@ -49,6 +53,24 @@ impl Tally {
 
     pub(crate) fn done(&self) -> u64 {
         self.right + self.wrong
+    }
+
+    pub(crate) fn failed_attempts(&self) -> u64 {
+        self.attempts
+            .values()
+            .sum::<u64>()
+            .saturating_sub(self.right)
+    }
+
+    pub(crate) fn skipped(&self) -> u64 {
+        self.skips.values().sum()
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, word: &str) {
+    match counts.get_mut(word) {
+        Some(count) => *count += 1,
+        None => drop(counts.insert(word.to_owned(), 1)),
     }
 }
 
@@ -88,11 +110,6 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    fn failed_attempts(&self) -> u64 {
-        let attempts: u64 = self.tally.attempts.values().sum();
-        attempts - self.tally.right
-    }
-
     /// Processor microseconds of the proxy for each request.
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     fn processor_each(&self) -> f64 {
@@ -108,7 +125,8 @@ impl Report {
             "violations": self.tally.wrong,
             "described": self.tally.described,
             "attempts": self.tally.attempts,
-            "failed_attempts": self.failed_attempts(),
+            "failed_attempts": self.tally.failed_attempts(),
+            "skips": self.tally.skips,
             "failed_over": self.tally.failed_over,
             "wall_seconds": self.wall.as_secs_f64(),
             "cpu_seconds": self.processor,
@@ -136,10 +154,14 @@ impl Report {
         row("  answered right", tally.right.to_string());
         row("  violations", tally.wrong.to_string());
         row("  answered after a failure", tally.failed_over.to_string());
-        row("failed attempts", self.failed_attempts().to_string());
+        row("failed attempts", self.tally.failed_attempts().to_string());
         row("attempts, by how they ended", String::new());
         for (word, count) in &tally.attempts {
             row(&format!("  {word}"), count.to_string());
+        }
+        row("skips", tally.skipped().to_string());
+        for (why, count) in &tally.skips {
+            row(&format!("  {why}"), count.to_string());
         }
         row("wall time", format!("{:.1} s", self.wall.as_secs_f64()));
         row("CPU of standin", format!("{:.1} s", self.processor));
@@ -157,6 +179,18 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_skip_is_no_attempt() {
+        let walk = Walk::read("a/m=503, b/m=skipped:open, c/m=200").unwrap();
+        let mut tally = Tally::default();
+        tally.answered(&walk);
+        assert_eq!((tally.failed_attempts(), tally.skipped()), (1, 1));
+        assert_eq!(tally.failed_over, 1);
+        tally.answered(&Walk::read("a/m=skipped:cooling, c/m=200").unwrap());
+        assert_eq!((tally.failed_attempts(), tally.skipped()), (1, 2));
+        assert_eq!(tally.failed_over, 1);
+    }
 
     #[test]
     fn memory_may_grow_by_a_quarter_and_eight_mebibytes() {

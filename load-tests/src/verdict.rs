@@ -1,19 +1,25 @@
-//! Whether an answer is the one that its request must get: from the healthy
-//! candidate, whole, in good form, and nobody else's.
+//! Whether an answer is the one that its request must get: from a candidate
+//! that may answer, whole, in good form, and nobody else's.
 
 use serde_json::Value;
 
-use crate::ask::{Ask, Kind, MARK, STEADY, WORDS};
+use crate::ask::{Ask, Kind, MARK, WORDS};
 use crate::line::Answer;
 use crate::modes::{MODE, WELL};
+use crate::walk::Walk;
 
 /// The walk that led to a right answer, or what is wrong.
-pub(crate) fn verdict<'a>(ask: &Ask, answer: &'a Answer) -> Result<Vec<&'a str>, String> {
+pub(crate) fn verdict(ask: &Ask, answer: &Answer) -> Result<Walk, String> {
     if answer.status != 200 {
         return Err(format!("status {}", answer.status));
     }
     same("x-mock-mode", answer.header(MODE)?, WELL)?;
-    same("x-standin-model", answer.header("x-standin-model")?, STEADY)?;
+    let who = answer.header("x-standin-model")?;
+    match ask.answerer {
+        Some(only) => same("x-standin-model", who, only)?,
+        None if ask.candidates.iter().any(|name| name == who) => {}
+        None => return Err(format!("answered by {who:?}, which was not asked for")),
+    }
     same("x-test-id", answer.header("x-test-id")?, &ask.id)?;
     if answer.header("x-request-id")?.is_empty() {
         return Err("an empty x-request-id".to_owned());
@@ -25,14 +31,14 @@ pub(crate) fn verdict<'a>(ask: &Ask, answer: &'a Answer) -> Result<Vec<&'a str>,
     }
     let kind = answer.header("content-type")?;
     let (expected, done) = match ask.kind.is_stream() {
-        true => ("text/event-stream", stream(ask, body)),
-        false => ("application/json", plain(ask, body)),
+        true => ("text/event-stream", stream(ask, who, body)),
+        false => ("application/json", plain(ask, who, body)),
     };
     if kind.split(';').next() != Some(expected) {
         return Err(format!("content-type {kind}"));
     }
     done?;
-    walk(ask, answer.header("x-standin-attempts")?)
+    walk(ask, who, answer.header("x-standin-attempts")?)
 }
 
 fn same(what: &str, is: &str, expected: &str) -> Result<(), String> {
@@ -43,22 +49,22 @@ fn same(what: &str, is: &str, expected: &str) -> Result<(), String> {
     }
 }
 
-/// Each candidate before the healthy one failed, that one answered, and
-/// nobody was asked behind it.
-fn walk<'a>(ask: &Ask, header: &'a str) -> Result<Vec<&'a str>, String> {
-    let entries: Vec<(&str, &str)> = header
-        .split(", ")
-        .filter_map(|entry| entry.rsplit_once('='))
-        .collect();
-    let mut names: Vec<&str> = entries.iter().map(|(name, _)| *name).collect();
+/// Each candidate before the one that answered failed or was skipped for its
+/// live state, that one answered, and nobody was asked behind it.
+fn walk(ask: &Ask, who: &str, header: &str) -> Result<Walk, String> {
+    let walk = Walk::read(header)?;
+    let place = ask.candidates.iter().position(|name| name == who);
+    let expected = &ask.candidates[..=place.ok_or("answered by nobody")?];
     // A candidate with two targets stands there once for each.
+    let mut names: Vec<&str> = walk.entries().map(|entry| entry.name.as_str()).collect();
     names.dedup();
-    let place = ask.candidates.iter().position(|name| *name == STEADY);
-    let expected = &ask.candidates[..=place.unwrap_or(2)];
-    if names != expected {
+    let strange = walk
+        .skips()
+        .any(|why| !["cooling", "credential", "open", "probing"].contains(&why));
+    if names != expected || walk.last_word() != "200" || strange {
         return Err(format!("walked {header:?}"));
     }
-    Ok(entries.into_iter().map(|(_, word)| word).collect())
+    Ok(walk)
 }
 
 fn text(value: &Value) -> &str {
@@ -69,9 +75,9 @@ fn said(ask: &Ask) -> String {
     format!("{} {WORDS}", ask.id)
 }
 
-fn plain(ask: &Ask, body: &str) -> Result<(), String> {
+fn plain(ask: &Ask, who: &str, body: &str) -> Result<(), String> {
     let body: Value = serde_json::from_str(body).map_err(|error| error.to_string())?;
-    same("model", text(&body["model"]), STEADY)?;
+    same("model", text(&body["model"]), who)?;
     let choice = &body["choices"][0];
     let (is, expected) = match ask.kind {
         Kind::Chat | Kind::ChatStream => (&choice["message"]["content"], said(ask)),
@@ -84,7 +90,7 @@ fn plain(ask: &Ask, body: &str) -> Result<(), String> {
     same("text", text(is), &expected)
 }
 
-fn stream(ask: &Ask, body: &str) -> Result<(), String> {
+fn stream(ask: &Ask, who: &str, body: &str) -> Result<(), String> {
     let body = body
         .strip_suffix("\n\n")
         .ok_or("a stream that ends within an event")?;
@@ -101,13 +107,13 @@ fn stream(ask: &Ask, body: &str) -> Result<(), String> {
         }
     }
     match ask.kind {
-        Kind::ResponsesStream => responses(ask, &events),
+        Kind::ResponsesStream => responses(ask, who, &events),
         Kind::Chat
         | Kind::ChatStream
         | Kind::Completion
         | Kind::CompletionStream
         | Kind::Embeddings
-        | Kind::Responses => chunks(ask, &events),
+        | Kind::Responses => chunks(ask, who, &events),
     }
 }
 
@@ -115,7 +121,7 @@ fn parsed(event: &str) -> Result<Value, String> {
     serde_json::from_str(event).map_err(|error| format!("{error} in {event:?}"))
 }
 
-fn chunks(ask: &Ask, events: &[&str]) -> Result<(), String> {
+fn chunks(ask: &Ask, who: &str, events: &[&str]) -> Result<(), String> {
     let Some((&"[DONE]", events)) = events.split_last() else {
         return Err("no [DONE] at its end".to_owned());
     };
@@ -125,7 +131,7 @@ fn chunks(ask: &Ask, events: &[&str]) -> Result<(), String> {
     let events = events.iter().map(|event| parsed(event));
     let events = events.collect::<Result<Vec<_>, _>>()?;
     for event in &events {
-        same("a chunk's model", text(&event["model"]), STEADY)?;
+        same("a chunk's model", text(&event["model"]), who)?;
         let choice = &event["choices"][0];
         words += text(&choice["delta"]["content"]);
         words += text(&choice["text"]);
@@ -145,7 +151,7 @@ fn chunks(ask: &Ask, events: &[&str]) -> Result<(), String> {
     same("text", &words, &said(ask))
 }
 
-fn responses(ask: &Ask, events: &[&str]) -> Result<(), String> {
+fn responses(ask: &Ask, who: &str, events: &[&str]) -> Result<(), String> {
     let mut words = String::new();
     let mut last = Value::Null;
     for (number, event) in events.iter().enumerate() {
@@ -154,7 +160,7 @@ fn responses(ask: &Ask, events: &[&str]) -> Result<(), String> {
             return Err(format!("event {number} out of its place"));
         }
         if let Some(response) = event.get("response") {
-            same("response.model", text(&response["model"]), STEADY)?;
+            same("response.model", text(&response["model"]), who)?;
         }
         if event["type"] == "response.output_text.delta" {
             words += text(&event["delta"]);

@@ -4,22 +4,27 @@ use std::time::Duration;
 
 use standin::mock::{At, Framing, Greeting, Reply, Script, roll};
 
-use super::Scene;
-use crate::ask::{WORDS, number};
+use super::{REFUSED, Scene};
+use crate::ask::{FAILING, WORDS, home, number};
 use crate::modes::{MODE, Repertoire, WELL};
+
+/// Each failing provider is configured under so many names: a refused key or a
+/// refused connection holds for all of a provider's models, and there would
+/// soon be nobody left to fail.
+pub(crate) const HOMES: u64 = 64;
 
 /// Short, because each silence lasts that long; long enough for the healthy
 /// one on a busy machine.
-const CONFIG: &str = "models:
-  house/moved:
-    targets:
-      - { provider: refused, upstream_model: m }
-      - { provider: flaky, upstream_model: m }
-failover:
+const FAILOVER: &str = "failover:
   connect_timeout: 2s
   first_token_timeout: 2s
   answer_timeout: 2s
   idle_timeout: 2s
+";
+
+/// As forgetful as can be: whoever has failed is asked again at once.
+const HEALTH: &str =
+    "health: { failures: 100, failure_ratio: 1.0, cooldown: 1ms, max_cooldown: 1ms }
 ";
 
 /// Of so many connections to a failing provider one is closed, one reset, and
@@ -30,15 +35,37 @@ const IGNORED: u64 = 4096;
 /// A healthy provider closes connections too.
 const ANSWERS_PER_CONNECTION: u64 = 500;
 
+/// With as little live state as there can be.
 pub(super) fn scene(seed: u64) -> Scene {
+    let homes = |provider: &str| match FAILING.contains(&provider) {
+        true => (0..HOMES).map(|n| home(provider, HOMES, n)).collect(),
+        false => vec![provider.to_owned()],
+    };
     Scene {
-        providers: vec![
-            ("shaky", failing(seed, "shaky")),
-            ("flaky", failing(seed, "flaky")),
-            ("steady", steady(seed)),
-        ],
-        config: CONFIG,
+        homes,
+        ..Scene::new(providers(seed), config(&home("flaky", HOMES, 0)) + HEALTH)
     }
+}
+
+/// With live state as it is by default.
+pub(super) fn scene_with_live_state(seed: u64) -> Scene {
+    Scene::new(providers(seed), config("flaky"))
+}
+
+fn providers(seed: u64) -> Vec<(&'static str, Script)> {
+    vec![
+        ("shaky", failing(seed, "shaky")),
+        ("flaky", failing(seed, "flaky")),
+        ("steady", steady(seed)),
+    ]
+}
+
+fn config(second_home: &str) -> String {
+    format!(
+        "models:\n  house/moved:\n    targets:\n      \
+         - {{ provider: {REFUSED}, upstream_model: m }}\n      \
+         - {{ provider: {second_home}, upstream_model: m }}\n{FAILOVER}"
+    )
 }
 
 /// What it does is drawn by the request's number, not by the order in which

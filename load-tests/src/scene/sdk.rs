@@ -18,10 +18,8 @@ failover:
 ";
 
 pub(super) fn scene() -> Scene {
-    Scene {
-        providers: vec![("north", north()), ("south", south()), ("east", east())],
-        config: CONFIG,
-    }
+    let providers = vec![("north", north()), ("south", south()), ("east", east())];
+    Scene::new(providers, CONFIG)
 }
 
 /// Fails.
