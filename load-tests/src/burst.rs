@@ -72,6 +72,8 @@ async fn observe(options: &Options, stage: &mut Stage) -> Result<Found, String> 
     });
     crowd.send(options.requests, connections).await;
     let burst = crowd.take();
+    // Nobody keeps a silent connection for so long.
+    crowd.hang_up();
     if crowd.now() > limit {
         let done = burst.iter().filter(|sample| sample.ended < limit).count();
         return Err(format!(

@@ -44,6 +44,8 @@ struct Shared {
     end: Cell<u64>,
     wrong: Cell<u64>,
     samples: RefCell<Vec<Sample>>,
+    /// Those who have nothing to do, with their connections.
+    idle: RefCell<Vec<Client>>,
     /// Told of each sample.
     came: Notify,
 }
@@ -69,6 +71,7 @@ impl Crowd {
             end: Cell::new(0),
             wrong: Cell::new(0),
             samples: RefCell::default(),
+            idle: RefCell::default(),
             came: Notify::new(),
         };
         Self {
@@ -140,6 +143,11 @@ impl Crowd {
         timeout(within, wait).await.is_ok()
     }
 
+    /// Closes the connections that are kept for the next requests.
+    pub(crate) fn hang_up(&self) {
+        self.shared.idle.borrow_mut().clear();
+    }
+
     /// In the order of their ends.
     pub(crate) fn samples(&self) -> Ref<'_, Vec<Sample>> {
         self.shared.samples.borrow()
@@ -153,7 +161,8 @@ impl Crowd {
 
 /// One client.
 async fn work(shared: Rc<Shared>) {
-    let mut client = Client::of(shared.listen);
+    let idle = shared.idle.borrow_mut().pop();
+    let mut client = idle.unwrap_or_else(|| Client::of(shared.listen));
     while shared.next.get() < shared.end.get() && shared.wrong.get() < ENOUGH {
         let number = shared.next.get();
         shared.next.set(number + 1);
@@ -171,6 +180,7 @@ async fn work(shared: Rc<Shared>) {
         });
         shared.came.notify_waiters();
     }
+    shared.idle.borrow_mut().push(client);
 }
 
 /// What is wrong with those that were not answered right: the first few in

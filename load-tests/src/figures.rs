@@ -1,5 +1,7 @@
 //! What the kernel knows of a process.
 
+use std::time::Duration;
+
 /// Clock ticks in a second in /proc: 100 on every Linux that user space sees.
 const TICKS: f64 = 100.0;
 
@@ -26,6 +28,26 @@ pub(crate) fn processor(pid: u32) -> Result<f64, String> {
         (Some(user), Some(system)) => Ok((user + system) / TICKS),
         _ => Err(format!("{path}: no times")),
     }
+}
+
+/// The same to the nanosecond, of the threads that it has now; exact while
+/// none of them runs.
+pub(crate) fn threads(pid: u32) -> Result<Duration, String> {
+    let folder = format!("/proc/{pid}/task");
+    let failed = |error: std::io::Error| format!("{folder}: {error}");
+    let mut all = Duration::ZERO;
+    for thread in std::fs::read_dir(&folder).map_err(failed)? {
+        let path = thread.map_err(failed)?.path().join("schedstat");
+        let path = path.display().to_string();
+        let ran = read(&path)?;
+        let ran = ran
+            .split_whitespace()
+            .next()
+            .and_then(|ran| ran.parse().ok());
+        let ran = ran.ok_or_else(|| format!("{path}: no time"))?;
+        all += Duration::from_nanos(ran);
+    }
+    Ok(all)
 }
 
 fn read(path: &str) -> Result<String, String> {

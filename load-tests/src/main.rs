@@ -124,10 +124,10 @@ enum Command {
         #[arg(long, default_value_t = 32)]
         connections: usize,
         /// Rounds of each kind of request and size of body
-        #[arg(long, default_value_t = 7)]
+        #[arg(long, default_value_t = 150)]
         rounds: usize,
         /// Seconds of the proxy's processor time in each round
-        #[arg(long, default_value_t = 1.0)]
+        #[arg(long, default_value_t = 0.05)]
         seconds: f64,
         /// The binary to test; else it is built, in the profile of this one
         #[arg(long, value_name = "PATH")]

@@ -34,8 +34,8 @@ pub(crate) struct Options {
     pub(crate) seconds: f64,
 }
 
-/// What one kind of request costs, in microseconds of processor time, round
-/// by round.
+/// A figure round by round: what one kind of request costs, in microseconds
+/// of processor time, or a ratio of two such.
 #[derive(Debug, Default)]
 struct Side(Vec<f64>);
 
@@ -45,7 +45,9 @@ struct Found {
     bytes: usize,
     /// Requests in each round.
     requests: u64,
+    /// The first candidate is skipped, …
     skips: Side,
+    /// … or not named at all.
     names: Side,
     /// Seconds of processor time that each side has taken in all.
     taken: f64,
@@ -105,25 +107,15 @@ async fn measure(options: &Options, stage: &Stage, bytes: usize) -> Result<Found
         memory: 0,
         wrong: Vec::new(),
     };
-    for _ in 0..options.rounds {
-        let cost = round(
-            &mut skips,
-            stage.pid,
-            connections,
-            requests,
-            &mut found.wrong,
-        )
-        .await?;
-        found.skips.0.push(cost);
-        let cost = round(
-            &mut names,
-            stage.pid,
-            connections,
-            requests,
-            &mut found.wrong,
-        )
-        .await?;
-        found.names.0.push(cost);
+    for number in 0..options.rounds {
+        // Each side goes first as often as the other.
+        let mut costs = [0.0; 2];
+        for side in [number % 2, (number + 1) % 2] {
+            let crowd = if side == 0 { &mut skips } else { &mut names };
+            costs[side] = round(crowd, stage.pid, connections, requests, &mut found.wrong).await?;
+        }
+        found.skips.0.push(costs[0]);
+        found.names.0.push(costs[1]);
         if !found.wrong.is_empty() {
             break;
         }
@@ -141,9 +133,9 @@ async fn round(
     requests: u64,
     violations: &mut Vec<String>,
 ) -> Result<f64, String> {
-    let before = figures::processor(pid)?;
+    let before = figures::threads(pid)?;
     crowd.send(requests, connections).await;
-    let used = figures::processor(pid)? - before;
+    let used = figures::threads(pid)?.saturating_sub(before);
     let samples = crowd.take();
     violations.extend(wrong(samples.iter()));
     let walks = samples.iter().filter_map(Sample::walk);
@@ -152,7 +144,7 @@ async fn round(
         let what = "requests of which the first candidate was not passed over";
         violations.push(format!("{more} {what}"));
     }
-    Ok(used * 1e6 / count(requests))
+    Ok(used.as_secs_f64() * 1e6 / count(requests))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
@@ -190,23 +182,26 @@ impl Side {
 }
 
 impl fmt::Display for Side {
-    /// The median, and the least and the most.
+    /// The median, and between what the middle half lies.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.sorted();
-        let edge = |one: Option<&f64>| one.copied().unwrap_or(f64::NAN);
-        let (least, most) = (edge(all.first()), edge(all.last()));
-        write!(f, "{:.2} us ({least:.2} to {most:.2})", self.median())
+        let at = |place: usize| all.get(place).copied().unwrap_or(f64::NAN);
+        let (low, high) = (at(all.len() / 4), at(all.len() * 3 / 4));
+        write!(f, "{:.3} ({low:.3} to {high:.3})", self.median())
     }
 }
 
 impl Found {
-    fn ratio(&self) -> f64 {
-        self.skips.median() / self.names.median()
+    /// Of each pair of neighbouring rounds: what else the machine has to do
+    /// weighs on both.
+    fn ratios(&self) -> Side {
+        let pairs = self.skips.0.iter().zip(&self.names.0);
+        Side(pairs.map(|(skips, names)| skips / names).collect())
     }
 
     fn violations(&self) -> Vec<String> {
         let mut found = self.wrong.clone();
-        let ratio = self.ratio();
+        let ratio = self.ratios().median();
         // Also false where it is no number.
         let within = ratio <= BOUND;
         if !within {
@@ -224,9 +219,11 @@ impl Found {
         table.row("rounds of each, in turn", self.skips.0.len());
         table.row("requests in each", self.requests);
         table.row("CPU in all, first skipped", format!("{:.1} s", self.taken));
-        table.row("CPU a request, first skipped", &self.skips);
-        table.row("CPU a request, second alone", &self.names);
-        table.row("ratio of the medians", format!("{:.3}", self.ratio()));
+        table.row("CPU a request in us, first skipped", &self.skips);
+        table.row("CPU a request in us, second alone", &self.names);
+        let medians = self.skips.median() / self.names.median();
+        table.row("ratio of the medians", format!("{medians:.3}"));
+        table.row("ratio in each pair of rounds", self.ratios());
         table.row("RSS of standin", format!("{} KiB", self.memory));
         table
     }
@@ -250,9 +247,9 @@ mod tests {
 
     #[test]
     fn the_medians_decide_and_not_the_outliers() {
-        let names = [20.0, 20.0, 10.0, 20.0];
-        assert!(found(&[20.9, 21.0, 90.0], &names).violations().is_empty());
-        assert_eq!(found(&[21.1, 21.1, 1.0], &names).violations().len(), 1);
+        let names = [20.0, 40.0, 10.0];
+        assert!(found(&[20.9, 42.0, 90.0], &names).violations().is_empty());
+        assert_eq!(found(&[21.1, 42.1, 1.0], &names).violations().len(), 1);
     }
 
     #[test]
