@@ -138,10 +138,7 @@ impl Word {
                 probed: state.probed && from != Sent::AsProbe,
                 ..state
             },
-            Event::Due => State {
-                until: state.until.min(now),
-                ..state
-            },
+            Event::Due => state.mended(now),
         }
         .word()
     }
@@ -181,7 +178,8 @@ pub enum Event {
         /// The ratio's word.
         too_many: bool,
     },
-    /// Somebody has mended it: a probe is due now.
+    /// Somebody has mended it: a probe is due now, and what was sent to a
+    /// healthy one before says nothing any more.
     Due,
     /// It failed; `too_many` as above.
     Failed {
@@ -228,6 +226,24 @@ impl State {
         }
     }
 
+    fn next_generation(self) -> u8 {
+        self.generation.wrapping_add(1) & MAX_GENERATION
+    }
+
+    fn mended(self, now: Moment) -> Self {
+        match self.phase {
+            // What is on its way was sent to what it was before.
+            Phase::Healthy => Self {
+                generation: self.next_generation(),
+                ..self
+            },
+            Phase::Cooling | Phase::Open => Self {
+                until: self.until.min(now),
+                ..self
+            },
+        }
+    }
+
     fn said(self, from: Sent, now: Moment) -> Self {
         match (from, self.phase) {
             // It has been refused once more while the probe was on its way.
@@ -240,7 +256,7 @@ impl State {
                 probed: false,
                 failures: 0,
                 until: Moment::default(),
-                generation: self.generation.wrapping_add(1) & MAX_GENERATION,
+                generation: self.next_generation(),
                 ..self
             },
             // It answers, so it is worth a probe, which is to find out whether
@@ -314,7 +330,10 @@ impl State {
         rules: &Rules,
         dice: u64,
     ) -> Self {
-        let is_news = from == Sent::AsProbe || self.phase == Phase::Healthy;
+        // What it said to a request from before the last recovery is news only
+        // where it names a time that is still to come.
+        let concerns = self.concerns(from) || until.is_some();
+        let is_news = from == Sent::AsProbe || (self.phase == Phase::Healthy && concerns);
         let cooling = Self {
             phase: if is_news { Phase::Cooling } else { self.phase },
             probed: self.probed && from != Sent::AsProbe,
