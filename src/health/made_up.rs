@@ -79,13 +79,17 @@ impl MadeUp {
         self.0.pin().insert(key, health);
     }
 
-    /// Forgets names that never answered and those of which nothing is known,
-    /// but none that a request has in hand. So no client can drive out what is
-    /// known of a real model by making up others.
+    /// Forgets names that never answered; where that makes no room, those of
+    /// which nothing is known too; but none that a request has in hand. So no
+    /// client can drive out what is known of a real model by making up others,
+    /// nor that it is real.
     fn sweep(&self, now: Moment) {
-        self.0.pin().retain(|_, health| {
-            Arc::strong_count(health) > 1 || (health.has_answered() && !health.is_clear(now))
-        });
+        let is_held = |health: &Arc<TargetHealth>| Arc::strong_count(health) > 1;
+        let names = self.0.pin();
+        names.retain(|_, health| is_held(health) || health.has_answered());
+        if names.len() >= MAX_TARGETS {
+            names.retain(|_, health| is_held(health) || !health.is_clear(now));
+        }
     }
 
     /// Every one of them.
