@@ -28,27 +28,31 @@ pub struct Admission<'a> {
 }
 
 impl<'a> Admission<'a> {
-    /// A place that has taken nothing yet.
-    pub(super) fn new(board: &'a Board, wish: Wish<'a>, held: Held<'a>) -> Self {
-        let generation = |place| {
-            let cell = board.cell(place, wish, &held);
-            let word = cell.map_or_else(Word::default, |cell| cell.word());
-            Sent::Usually(word.state().generation)
-        };
+    /// A place that has taken no more than its part of the quota yet.
+    #[inline]
+    pub(super) fn new(
+        board: &'a Board,
+        wish: Wish<'a>,
+        held: Held<'a>,
+        sent: [Sent; 4],
+        counted: Counted,
+    ) -> Self {
         Self {
-            sent: Place::ALL.map(generation),
             board,
             wish,
             held,
-            counted: Counted::default(),
+            sent,
+            counted,
             is_last_resort: false,
         }
     }
 
-    pub(super) fn into_last_resort(mut self) -> Self {
-        self.sent = [Sent::AsLastResort; 4];
-        self.is_last_resort = true;
-        self
+    /// A place whatever the state.
+    pub(super) fn last_resort(board: &'a Board, wish: Wish<'a>, held: Held<'a>) -> Self {
+        let sent = [Sent::AsLastResort; 4];
+        let mut admission = Self::new(board, wish, held, sent, Counted::default());
+        admission.is_last_resort = true;
+        admission
     }
 
     /// Whether it was sent although it was known to fail.
@@ -73,31 +77,21 @@ impl<'a> Admission<'a> {
         }
     }
 
-    /// Takes its part of the quota, where there is one.
-    pub(super) fn take_quota(&mut self, tokens: impl FnOnce() -> u64) -> Result<(), Refused> {
-        let Some(health) = self.held.health() else {
-            return Ok(());
-        };
-        match health.remaining.admit(tokens, self.wish.now) {
-            Ok(counted) => self.counted = counted,
-            Err(until) => {
-                return Err(Refused {
-                    why: crate::outcome::Skip::Quota,
-                    until: Some(until),
-                });
-            }
+    /// Takes a probe's place, wherever one is due.
+    pub(super) fn claimed(mut self) -> Result<Self, Refused> {
+        for place in Place::ALL {
+            self.claim(place)?;
         }
-        Ok(())
+        Ok(self)
     }
 
-    /// Takes a probe's place, where one is due.
-    pub(super) fn claim(&mut self, place: Place) -> Result<(), Refused> {
+    fn claim(&mut self, place: Place) -> Result<(), Refused> {
         let Some(cell) = self.board.cell(place, self.wish, &self.held) else {
             return Ok(());
         };
         match cell.admit(self.wish.now) {
             Ok(Claimed::Nothing(word)) => {
-                self.sent[place as usize] = Sent::Usually(word.state().generation);
+                self.sent[place as usize] = Sent::Usually(word.generation());
             }
             Ok(Claimed::Probe) => self.sent[place as usize] = Sent::AsProbe,
             Err(admit) => {
@@ -303,8 +297,12 @@ impl<'a> Admission<'a> {
         tell::changed(place, self.wish, after, story.told().last_error, now);
     }
 
+    #[inline]
     fn give_back_count(&mut self) {
         let counted = std::mem::take(&mut self.counted);
+        if counted == Counted::default() {
+            return;
+        }
         if let Some(health) = self.held.health() {
             health.remaining.give_back(counted);
         }
@@ -320,6 +318,7 @@ fn settled(from: Sent, word: Word) -> Sent {
 }
 
 impl Drop for Admission<'_> {
+    #[inline]
     fn drop(&mut self) {
         for place in Place::ALL {
             if self.sent[place as usize] == Sent::AsProbe {

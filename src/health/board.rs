@@ -9,6 +9,7 @@ use super::admission::Admission;
 use super::cell::Cell;
 use super::made_up::MadeUp;
 use super::moment::Moment;
+use super::remaining::Counted;
 use super::rules::Rules;
 use super::story::LastError;
 use super::target::{Held, ProviderHealth, TargetHealth};
@@ -190,6 +191,7 @@ impl Board {
         Moment::at(now.saturating_duration_since(self.started))
     }
 
+    #[inline]
     pub(super) fn known(&self, target: &Target) -> &Known {
         self.providers
             .get(target.provider.index)
@@ -198,6 +200,7 @@ impl Board {
 
     /// What is remembered of a target, looked at without a shared write where
     /// it is in order.
+    #[inline]
     pub(super) fn held(
         &self,
         target: &Target,
@@ -246,20 +249,31 @@ impl Board {
                 && health.remaining.reports(now) == (None, None)
         });
         // Nobody takes a probe's place who is not let through everywhere.
+        let mut sent = [Sent::Usually(0); 4];
+        let mut is_due = false;
         for place in Place::ALL {
             let Some(cell) = self.cell(place, wish, &held) else {
                 continue;
             };
-            if let Some(refused) = refused(place, cell.word().admit(now)) {
+            let word = cell.word();
+            if word.is_healthy() {
+                sent[place as usize] = Sent::Usually(word.generation());
+            } else if let Some(refused) = refused(place, word.admit(now)) {
                 return Err(refused);
+            } else {
+                is_due = true;
             }
         }
-        let mut admission = Admission::new(self, wish, held);
-        admission.take_quota(tokens)?;
-        for place in Place::ALL {
-            admission.claim(place)?;
+        let counted = match held.health() {
+            Some(health) => health.remaining.admit(tokens, now).map_err(out_of_quota)?,
+            None => Counted::default(),
+        };
+        let admission = Admission::new(self, wish, held, sent, counted);
+        if is_due {
+            admission.claimed()
+        } else {
+            Ok(admission)
         }
-        Ok(admission)
     }
 
     /// Whether a request would be admitted, were it sent now; as a probe too.
@@ -288,11 +302,16 @@ impl Board {
             .health()
             .is_none_or(|health| health.remaining.reports(wish.now) == (None, None));
         if is_back && has_quota {
-            return Ok(Admission::new(self, wish, held));
+            let sent = Place::ALL.map(|place| {
+                let cell = self.cell(place, wish, &held);
+                Sent::Usually(cell.map_or(0, |cell| cell.word().generation()))
+            });
+            let counted = Counted::default();
+            return Ok(Admission::new(self, wish, held, sent, counted));
         }
         let takes = held.health().is_none_or(TargetHealth::takes_last_resort);
         if takes {
-            Ok(Admission::new(self, wish, held).into_last_resort())
+            Ok(Admission::last_resort(self, wish, held))
         } else {
             Err(self.last_error(wish))
         }
@@ -351,6 +370,7 @@ impl Board {
 
     /// One of a target's words; none for a made-up one of which nothing is
     /// remembered.
+    #[inline]
     pub(super) fn cell<'h>(
         &'h self,
         place: Place,
@@ -363,6 +383,13 @@ impl Board {
             Place::Target => held.health().map(|health| &health.whole),
             Place::Endpoint => held.health().map(|health| health.at(wish.endpoint)),
         }
+    }
+}
+
+fn out_of_quota(until: Moment) -> Refused {
+    Refused {
+        why: Skip::Quota,
+        until: Some(until),
     }
 }
 

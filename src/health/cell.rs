@@ -25,10 +25,12 @@ impl Atom for AtomicU64 {
         Self::new(bits)
     }
 
+    #[inline]
     fn load(&self) -> u64 {
         self.load(Ordering::Acquire)
     }
 
+    #[inline]
     fn exchange(&self, was: u64, is: u64) -> Result<(), u64> {
         self.compare_exchange_weak(was, is, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
@@ -47,6 +49,7 @@ impl<A: Atom> Default for Cell<A> {
 
 impl<A: Atom> Cell<A> {
     /// The word as it is now.
+    #[inline]
     pub fn word(&self) -> Word {
         Word::from_bits(self.0.load())
     }

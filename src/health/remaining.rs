@@ -74,6 +74,7 @@ impl Report {
 
 impl Remaining {
     /// What the last reports said of requests and of tokens, while they hold.
+    #[inline]
     pub(super) fn reports(&self, now: Moment) -> (Option<Report>, Option<Report>) {
         let report = |word: &AtomicU64| Report::of(word.load(Ordering::Relaxed), now);
         (report(&self.requests), report(&self.tokens))
@@ -83,6 +84,7 @@ impl Remaining {
     ///
     /// # Errors
     /// When the quota that it does not fit in will be there again.
+    #[inline]
     pub(super) fn admit(
         &self,
         tokens: impl FnOnce() -> u64,

@@ -33,6 +33,7 @@ pub(super) struct TargetHealth {
 
 impl TargetHealth {
     /// Its state on one endpoint.
+    #[inline]
     pub(super) fn at(&self, endpoint: Endpoint) -> &Cell {
         let [chat, completions, embeddings, responses] = &self.endpoints;
         match endpoint {
@@ -100,6 +101,7 @@ pub(super) enum Held<'a> {
 }
 
 impl Held<'_> {
+    #[inline]
     pub(super) fn health(&self) -> Option<&TargetHealth> {
         match self {
             Self::Configured(health) => Some(health),

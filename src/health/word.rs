@@ -62,6 +62,7 @@ const MAX_COUNT: u8 = (1 << (LEVEL - CUTS)) - 1;
 
 impl Word {
     /// From what was read from memory.
+    #[inline]
     pub(super) const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
@@ -93,7 +94,15 @@ impl Word {
         }
     }
 
+    /// How often it has healed, by a glance.
+    #[expect(clippy::cast_possible_truncation, reason = "masked to five bits")]
+    #[inline]
+    pub(super) fn generation(self) -> u8 {
+        (self.0 >> GENERATION) as u8 & MAX_GENERATION
+    }
+
     /// Whether nothing is known against it, by a glance.
+    #[inline]
     pub fn is_healthy(self) -> bool {
         self.0 & 3 == 0
     }
