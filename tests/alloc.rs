@@ -1,17 +1,24 @@
-//! What a body costs in memory before it is sent on: nothing to read it, and a
-//! few small pieces to splice it, whatever its size. And that an answer which
-//! says nothing of limits costs none.
+//! What a request costs in memory before it is sent on: nothing to read it or
+//! to ask live state, and a few small pieces to splice it, whatever its size.
+//! And that an answer which says nothing of limits costs none.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
+use standin::base::{Endpoint, ModelName};
+use standin::config::{self, Surroundings};
+use standin::health::{Board, Failed, Moment, Wish};
+use standin::outcome::{Blame, Outcome};
 use standin::wire::Edits;
 use standin::wire::Peek;
 use standin::wire::json;
-use standin::wire::{Left, Quota};
-use standin::wire::{Splice, splice};
+use standin::wire::{Left, Quota, Splice, splice};
 
 thread_local! {
     /// Allocations of this thread and their bytes; tests run beside each
@@ -126,4 +133,65 @@ fn an_answer_that_says_nothing_of_limits_is_looked_at_without_allocating() {
     };
     assert_eq!(quota.requests, Some(is));
     assert!(times > 0, "the count counts");
+}
+
+struct Nothing;
+
+impl Surroundings for Nothing {
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+#[test]
+fn a_target_is_admitted_or_passed_over_without_allocating() {
+    let text = "
+providers: { p: { base_url: 'http://p/v1' } }
+models: { plain: { provider: p }, limited: { provider: p }, counted: { provider: p } }
+";
+    let config = config::load("t.yaml", text.as_bytes(), &Nothing).expect("it is valid");
+    let board = Board::new(&config, None, tokio::time::Instant::now().into_std());
+    let now = Moment::from_millis(1);
+    let names = ["plain", "limited", "counted", "p/made-up", "p/unheard-of"];
+    let targets = names.map(|name| {
+        let model = config.model(&ModelName::from(name)).expect("it is known");
+        Arc::clone(&model.targets[0])
+    });
+    let wish = |at: usize| Wish {
+        target: &targets[at],
+        endpoint: Endpoint::Chat,
+        now,
+        dice: 7,
+    };
+    let admitted = |at| board.admit(wish(at), || 5).expect("it is healthy");
+    let limited = Failed {
+        outcome: Outcome::RateLimited(Blame::Target),
+        status: Some(429),
+        wait: Some(Duration::from_secs(9)),
+    };
+    admitted(1).failed(limited, now);
+    let left = Some(Left {
+        remaining: 100,
+        reset: Some(Duration::from_secs(9)),
+    });
+    let quota = Quota {
+        requests: left,
+        tokens: left,
+    };
+    admitted(2).headed(&quota, now);
+    admitted(3).finished(now);
+    // That it counts: what is first heard of a name has to be put somewhere.
+    let (_, times, _) = counted(|| admitted(4).headed(&quota, now));
+    assert!(times > 0);
+    for (at, name) in names.iter().enumerate() {
+        for _ in 0..3 {
+            let (is_admitted, times, _) = counted(|| board.admit(wish(at), || 5).is_ok());
+            assert_eq!(is_admitted, *name != "limited", "{name}");
+            assert_eq!(times, 0, "{name}");
+        }
+    }
 }

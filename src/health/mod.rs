@@ -21,6 +21,9 @@ mod tell;
 mod window;
 mod word;
 
+#[cfg(test)]
+mod tests;
+
 pub use admission::{Admission, Failed};
 pub use board::{Board, Refused, Wish};
 pub use cell::{Atom, Cell, Claimed};
