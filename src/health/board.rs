@@ -13,7 +13,7 @@ use super::remaining::Counted;
 use super::rules::Rules;
 use super::story::LastError;
 use super::target::{Held, ProviderHealth, TargetHealth};
-use super::word::{Admit, Event, Sent};
+use super::word::{Admit, Event, Sent, Word};
 use crate::base::{Endpoint, ProviderName};
 use crate::config::{Config, Provider, Target};
 use crate::outcome::{Blame, Outcome, Skip};
@@ -243,9 +243,11 @@ impl Board {
         tokens: impl FnOnce() -> u64,
     ) -> Result<Admission<'a>, Refused> {
         let now = wish.now;
+        // One that has healed before is of a later generation, and one that has
+        // failed is to be told that it answers: neither is as good as unknown.
         let held = self.held(wish.target, |health| {
-            health.whole.word().is_healthy()
-                && health.at(wish.endpoint).word().is_healthy()
+            health.whole.word() == Word::default()
+                && health.at(wish.endpoint).word() == Word::default()
                 && health.remaining.reports(now) == (None, None)
         });
         // Nobody takes a probe's place who is not let through everywhere.

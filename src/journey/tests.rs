@@ -8,6 +8,7 @@ mod play;
 mod after_commit;
 mod blame;
 mod leaving;
+mod made_up;
 mod opening;
 mod order;
 mod outcomes;

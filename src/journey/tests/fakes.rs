@@ -46,6 +46,12 @@ impl World {
         }
     }
 
+    /// From now on a target plays these; the last one repeats.
+    pub(super) fn plays(&self, target: &str, plays: &[Play]) {
+        let plays = plays.iter().cloned().collect();
+        self.plays.lock().unwrap().insert(target.to_owned(), plays);
+    }
+
     pub(super) fn tried(&self) -> Vec<Tried> {
         self.tried.lock().unwrap().clone()
     }
@@ -62,13 +68,14 @@ pub(super) struct Played {
 }
 
 /// What comes next.
-enum Came {
+pub(super) enum Came {
     Bytes(Bytes),
     Head(Head),
     Nothing,
 }
 
-async fn next(acts: &mut VecDeque<Act>) -> Result<Came, Broken> {
+/// Plays on to what the caller waits for.
+pub(super) async fn next(acts: &mut VecDeque<Act>) -> Result<Came, Broken> {
     loop {
         match acts.front() {
             None => return Ok(Came::Nothing),

@@ -1,7 +1,9 @@
 //! One journey: configuration, request, what came of it.
 
+use std::future::Future;
 use std::io;
 use std::path::Path;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
@@ -15,7 +17,7 @@ use crate::health::Board;
 use crate::journey::{Ask, Means, Receipt, run};
 
 /// Nothing around.
-struct Bare;
+pub(super) struct Bare;
 
 impl Surroundings for Bare {
     fn var(&self, _: &str) -> Option<String> {
@@ -122,27 +124,59 @@ impl Trip {
         self
     }
 
-    /// Makes it. Each target, `provider/upstream_model`, plays its plays in
-    /// turn.
+    /// Makes it, with nothing remembered. Each target,
+    /// `provider/upstream_model`, plays its plays in turn.
     pub(super) async fn run(self, plays: &[(&str, &[Play])]) -> Came {
-        let config = config(&self.more);
-        let world = World::new(plays);
-        let (guest, given) = Guest::new(self.leaves, self.pace);
+        Inn::new(&self.more, plays).host(self).await
+    }
+}
+
+/// Where requests come one after another, or many at a time, and what they
+/// bring about is remembered.
+pub(super) struct Inn {
+    pub config: Config,
+    pub board: Board,
+    pub world: World,
+}
+
+impl Inn {
+    pub(super) fn new(more: &str, plays: &[(&str, &[Play])]) -> Self {
+        let config = config(more);
+        let now = tokio::time::Instant::now().into_std();
+        Self {
+            board: Board::new(&config, None, now),
+            world: World::new(plays),
+            config,
+        }
+    }
+
+    /// Another configuration; what is known is kept.
+    pub(super) fn reload(&mut self, more: &str) {
+        let config = config(more);
+        let now = tokio::time::Instant::now().into_std();
+        self.board = Board::new(&config, Some(&self.board), now);
+        self.config = config;
+    }
+
+    /// Makes a request under this configuration; the trip's own counts for
+    /// nothing.
+    pub(super) async fn host(&self, trip: Trip) -> Came {
+        let before = self.world.tried().len();
+        let (guest, given) = Guest::new(trip.leaves, trip.pace);
         let started = tokio::time::Instant::now();
         let ask = Ask::read(
-            self.endpoint,
+            trip.endpoint,
             HeaderValue::from_static("id-1"),
-            &self.headers,
-            self.body.to_string().into(),
-            &config,
+            &trip.headers,
+            trip.body.to_string().into(),
+            &self.config,
         )
         .unwrap();
-        let board = Board::new(&config, None, started.into_std());
         let means = Means {
-            config: &config,
-            board: &board,
-            out: &world,
-            dice: self.dice,
+            config: &self.config,
+            board: &self.board,
+            out: &self.world,
+            dice: trip.dice,
         };
         let receipt = match run(&ask, &means, guest).await {
             Ok(receipt) => receipt,
@@ -151,10 +185,40 @@ impl Trip {
         let given = given.lock().unwrap().clone();
         Came {
             given,
-            tried: world.tried(),
+            tried: self.world.tried().split_off(before),
             receipt,
             took: started.elapsed(),
         }
+    }
+
+    /// Makes many at once, and waits for all.
+    pub(super) async fn host_all(&self, trips: impl IntoIterator<Item = Trip>) -> Vec<Came> {
+        let mut under_way: Vec<_> = trips
+            .into_iter()
+            .map(|trip| (Box::pin(self.host(trip)), None))
+            .collect();
+        std::future::poll_fn(|context| {
+            for (trip, came) in &mut under_way {
+                if came.is_none()
+                    && let Poll::Ready(done) = trip.as_mut().poll(context)
+                {
+                    *came = Some(done);
+                }
+            }
+            if under_way.iter().all(|(_, came)| came.is_some()) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        under_way.into_iter().filter_map(|(_, came)| came).collect()
+    }
+
+    /// So many attempts has this target seen.
+    pub(super) fn asked(&self, target: &str) -> usize {
+        let tried = self.world.tried();
+        tried.iter().filter(|one| one.target == target).count()
     }
 }
 
@@ -211,10 +275,10 @@ impl Came {
     }
 }
 
-pub(super) fn seconds(seconds: u64) -> Duration {
+pub(super) const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-pub(super) fn ms(ms: u64) -> Duration {
+pub(super) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
