@@ -83,12 +83,15 @@ async fn walk<'a, O: Out, C: Client>(
     let mut last = Failure::bare(Outcome::Connect);
     while let Some(step) = plan.next(means.now()) {
         let began = Instant::now();
+        // What others have failed with ends no request but theirs.
+        let mut is_own = true;
         let failure = match step {
             Step::Skip(name, target, why) => {
                 trail.skipped(name, target, why);
                 continue;
             }
             Step::Recall(pass, error) => {
+                is_own = false;
                 let failure = Failure::recalled(error);
                 trail.failed(pass, &failure, Duration::ZERO);
                 failure
@@ -114,7 +117,8 @@ async fn walk<'a, O: Out, C: Client>(
         };
         let (outcome, status) = (failure.outcome, failure.status());
         last = failure;
-        if outcome.next() == Next::Stop || means.config.return_at_once.holds(outcome, status) {
+        let has_ended = is_own && outcome.next() == Next::Stop;
+        if has_ended || means.config.return_at_once.holds(outcome, status) {
             break;
         }
     }

@@ -7,6 +7,7 @@ mod play;
 
 mod after_commit;
 mod blame;
+mod last_resort;
 mod leaving;
 mod made_up;
 mod opening;
