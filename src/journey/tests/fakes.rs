@@ -52,8 +52,20 @@ impl World {
         self.plays.lock().unwrap().insert(target.to_owned(), plays);
     }
 
-    pub(super) fn tried(&self) -> Vec<Tried> {
-        self.tried.lock().unwrap().clone()
+    /// The attempts from this one on.
+    pub(super) fn tried_since(&self, first: usize) -> Vec<Tried> {
+        self.tried.lock().unwrap()[first..].to_vec()
+    }
+
+    /// All attempts so far.
+    pub(super) fn count(&self) -> usize {
+        self.tried.lock().unwrap().len()
+    }
+
+    /// The attempts so far of this target.
+    pub(super) fn asked(&self, target: &str) -> usize {
+        let tried = self.tried.lock().unwrap();
+        tried.iter().filter(|one| one.target == target).count()
     }
 }
 

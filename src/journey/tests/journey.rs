@@ -161,7 +161,7 @@ impl Inn {
     /// Makes a request under this configuration; the trip's own counts for
     /// nothing.
     pub(super) async fn host(&self, trip: Trip) -> Came {
-        let before = self.world.tried().len();
+        let before = self.world.count();
         let (guest, given) = Guest::new(trip.leaves, trip.pace);
         let started = tokio::time::Instant::now();
         let ask = Ask::read(
@@ -185,7 +185,7 @@ impl Inn {
         let given = given.lock().unwrap().clone();
         Came {
             given,
-            tried: self.world.tried().split_off(before),
+            tried: self.world.tried_since(before),
             receipt,
             took: started.elapsed(),
         }
@@ -217,8 +217,7 @@ impl Inn {
 
     /// So many attempts has this target seen.
     pub(super) fn asked(&self, target: &str) -> usize {
-        let tried = self.world.tried();
-        tried.iter().filter(|one| one.target == target).count()
+        self.world.asked(target)
     }
 }
 
