@@ -10,6 +10,8 @@
 mod admission;
 mod board;
 mod cell;
+#[cfg(test)]
+mod glance;
 mod made_up;
 mod moment;
 mod remaining;
@@ -27,6 +29,8 @@ mod tests;
 pub use admission::{Admission, Failed};
 pub use board::{Board, Refused, Wish};
 pub use cell::{Atom, Cell, Claimed};
+#[cfg(test)]
+pub(crate) use glance::Glance;
 pub use moment::Moment;
 pub use remaining::Report;
 pub use rules::Rules;

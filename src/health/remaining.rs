@@ -40,7 +40,7 @@ const MAX_REQUEST: u64 = 1 << 24;
 pub(super) struct Remaining {
     requests: AtomicU64,
     tokens: AtomicU64,
-    in_flight: AtomicU64,
+    pub(super) in_flight: AtomicU64,
 }
 
 /// What a request is counted for while it is on its way. Whoever has it gives

@@ -22,11 +22,11 @@ pub(super) struct TargetHealth {
     pub(super) whole: Cell,
     /// Of one endpoint each: a model may be there for chat and not for
     /// embeddings.
-    endpoints: [Cell; 4],
+    pub(super) endpoints: [Cell; 4],
     pub(super) window: Window,
     pub(super) remaining: Remaining,
     pub(super) story: Story,
-    last_resorts: AtomicU32,
+    pub(super) last_resorts: AtomicU32,
     /// It has answered once: the name means something to its provider.
     answered: AtomicBool,
 }

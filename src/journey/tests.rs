@@ -15,6 +15,7 @@ mod order;
 mod others;
 mod outcomes;
 mod plain;
+mod sim;
 mod skipping;
 mod time;
 mod words;
