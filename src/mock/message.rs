@@ -288,7 +288,9 @@ fn trickled(steps: Vec<Step>, size: usize, pause: Duration) -> Vec<Step> {
                     slow.push(Step::Send(piece));
                 }
             }
-            Step::Cut | Step::Reset | Step::Stall | Step::Wait(_) => slow.push(step),
+            Step::Cut | Step::Hold(_) | Step::Reset | Step::Stall | Step::Wait(_) => {
+                slow.push(step);
+            }
         }
     }
     slow

@@ -49,7 +49,7 @@ pub use listener::{Counts, Mock, Refused};
 pub use reply::Reply;
 pub use script::{Greeting, Script, roll};
 pub use seen::{Arrived, Seen};
-pub use step::{At, Framing, Step};
+pub use step::{At, Framing, Gate, Step};
 
 #[cfg(test)]
 mod tests;

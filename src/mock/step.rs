@@ -1,8 +1,10 @@
 //! What can happen on the wire, and where in an answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 /// One thing that the mock does on a connection. After the last one of an
 /// answer the connection waits for its next request.
@@ -10,6 +12,8 @@ use bytes::Bytes;
 pub enum Step {
     /// Closes with FIN; nothing follows.
     Cut,
+    /// Does nothing until the gate is opened, or until the peer leaves.
+    Hold(Gate),
     /// Closes with RST; nothing follows.
     Reset,
     /// Writes exactly these bytes.
@@ -26,6 +30,37 @@ impl Step {
         Self::Send(bytes.into())
     }
 }
+
+/// Holds answers back until it is opened, once and for all. Clones are the
+/// same gate.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<watch::Sender<bool>>);
+
+impl Gate {
+    /// A closed one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets everything through, now and later.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Waits until it is opened.
+    pub(super) async fn opened(&self) {
+        // The sender is ours, so there is always one to wait for.
+        let _ = self.0.subscribe().wait_for(|open| *open).await;
+    }
+}
+
+impl PartialEq for Gate {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Gate {}
 
 /// A place in an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -209,6 +209,10 @@ impl Wire {
                     self.cut().await;
                     return Played::Closed;
                 }
+                Step::Hold(gate) => tokio::select! {
+                    () = gate.opened() => {}
+                    () = self.left() => return Played::Left,
+                },
                 Step::Reset => {
                     self.reset();
                     return Played::Closed;

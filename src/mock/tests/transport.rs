@@ -143,7 +143,9 @@ async fn pauses_come_where_they_are_told_and_trickles_byte_by_byte() {
         .iter()
         .map(|step| match step {
             Step::Send(bytes) => bytes.len().to_string(),
-            Step::Cut | Step::Reset | Step::Stall | Step::Wait(_) => format!("{step:?}"),
+            Step::Cut | Step::Hold(_) | Step::Reset | Step::Stall | Step::Wait(_) => {
+                format!("{step:?}")
+            }
         })
         .collect();
     let head = format!("{HEAD}transfer-encoding: chunked\r\n\r\n").len();
@@ -169,7 +171,7 @@ async fn pauses_come_where_they_are_told_and_trickles_byte_by_byte() {
         .iter()
         .filter_map(|step| match step {
             Step::Send(bytes) => Some(bytes[..].try_into().map(|[byte]: [u8; 1]| byte).unwrap()),
-            Step::Cut | Step::Reset | Step::Stall | Step::Wait(_) => None,
+            Step::Cut | Step::Hold(_) | Step::Reset | Step::Stall | Step::Wait(_) => None,
         })
         .collect();
     assert_eq!(sent, &whole[..]);
@@ -182,6 +184,27 @@ async fn pauses_come_where_they_are_told_and_trickles_byte_by_byte() {
     mock.play(numbers().trickle(20, ms(1)));
     let answer = Peer::to(&mock).await.ask("/", "{}").await;
     assert_eq!(answer.body, "0123456789abcdefghijABCDEFGHIJ");
+}
+
+#[tokio::test]
+async fn a_gate_holds_answers_until_it_is_opened() {
+    let gate = Gate::new();
+    let hold = Step::Hold(gate.clone());
+    let mock = Mock::start(numbers().at(At::Event(1), hold)).await.unwrap();
+    let mut held = Peer::to(&mock).await;
+    held.chat(true).await;
+    let mut leaves = Peer::to(&mock).await;
+    leaves.chat(true).await;
+    soon(mock.wait_for(2)).await;
+    drop(leaves);
+    soon(mock.wait_cancelled(1)).await;
+    assert_eq!(mock.counts().answered, 0);
+    gate.open();
+    let answer = soon(held.answer()).await;
+    assert_eq!(answer.body, "0123456789abcdefghijABCDEFGHIJ");
+    let mut late = Peer::to(&mock).await;
+    late.chat(true).await;
+    assert_eq!(soon(late.answer()).await.body.len(), 30);
 }
 
 #[tokio::test]
