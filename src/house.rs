@@ -34,6 +34,11 @@ impl House {
     ) -> Result<Self, String> {
         let ways = Ways::new(&config, pool, before.map(|before| &before.ways))?;
         let board = Board::new(&config, before.map(|before| &before.board), now);
+        if let Some(before) = before {
+            for provider in ways.other_keys(&before.ways) {
+                board.credential_changed(provider, board.moment(now));
+            }
+        }
         Ok(Self {
             config,
             ways,

@@ -81,12 +81,14 @@ impl Line {
             Credential::None => None,
             Credential::Inline(key) => Some(key.clone()),
             Credential::File(path) => {
+                // Looked at first: what is written in between is read again.
+                let seen = Mutex::new(look(path));
                 let key = read_key(path).map_err(|error| {
                     format!("provider {}: {}: {error}", provider.name, path.display())
                 })?;
                 file = Some(KeyFile {
                     path: path.clone(),
-                    seen: Mutex::new(look(path)),
+                    seen,
                 });
                 Some(key)
             }
@@ -224,6 +226,11 @@ impl Line {
             log::info!("{} is at {found:?}", self.url.host);
             self.peers.store(Some(Arc::new(self.peers_at(&found))));
         }
+    }
+
+    /// Whether the other one asks with the same key, wherever it is from.
+    pub(super) fn has_same_key(&self, other: &Self) -> bool {
+        *self.key.load() == *other.key.load()
     }
 
     /// Reads the credential again, if its file has changed; says whether there

@@ -67,6 +67,16 @@ impl Ways {
         })
     }
 
+    /// The providers that are asked with another key than before. A reload
+    /// reads credential files too, and what is in them is known here only.
+    pub fn other_keys<'a>(&'a self, before: &Self) -> impl Iterator<Item = &'a ProviderName> {
+        let others = self.lines.iter().filter(|(name, line)| {
+            let known = before.lines.get(*name);
+            known.is_some_and(|known| !line.has_same_key(known))
+        });
+        others.map(|(name, _)| name)
+    }
+
     /// Looks all addresses up again.
     pub async fn refresh_addresses(&self) {
         for line in self.lines.values() {

@@ -22,30 +22,30 @@ use crate::talk::chat;
 const CHAT: &str = "/v1/chat/completions";
 
 /// A client over one HTTP/2 connection.
-struct H2 {
+pub(crate) struct H2 {
     send: SendRequest<Bytes>,
     at: SocketAddr,
     connection: JoinSet<Result<(), h2::Error>>,
 }
 
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
+pub(crate) struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
     body: Vec<u8>,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    fn walk(&self) -> &str {
+    pub(crate) fn walk(&self) -> &str {
         self.headers["x-standin-attempts"].to_str().unwrap()
     }
 }
 
 impl H2 {
-    async fn to(at: SocketAddr) -> Self {
+    pub(crate) async fn to(at: SocketAddr) -> Self {
         let stream = TcpStream::connect(at).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (send, connection) = soon("a handshake", h2::client::handshake(stream))
@@ -61,21 +61,36 @@ impl H2 {
     }
 
     /// Begins a request whose body follows.
-    async fn begin(&self, path: &str) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
+    pub(crate) async fn begin(
+        &self,
+        path: &str,
+    ) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
+        self.begin_with(path, &[]).await
+    }
+
+    /// The same, with these headers.
+    pub(crate) async fn begin_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
         let request = Request::post(format!("http://{}{path}", self.at));
-        let request = request.header("content-type", "application/json");
+        let mut request = request.header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let mut send = self.send.clone().ready().await.unwrap();
         send.send_request(request.body(()).unwrap(), false).unwrap()
     }
 
-    async fn post(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
         let (answer, mut send) = self.begin(path).await;
         send.send_data(Bytes::copy_from_slice(body.as_bytes()), true)
             .unwrap();
         soon("an answer", taken(answer)).await.unwrap()
     }
 
-    async fn chat(&self, models: &[&str], stream: bool) -> Answer {
+    pub(crate) async fn chat(&self, models: &[&str], stream: bool) -> Answer {
         self.post(CHAT, &chat(models, stream)).await
     }
 

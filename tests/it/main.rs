@@ -9,6 +9,7 @@
 )]
 
 mod house;
+mod known;
 mod raw;
 mod talk;
 
@@ -16,6 +17,7 @@ mod admin;
 mod bad_input;
 mod bodies;
 mod cli;
+mod cooling;
 mod crowd;
 mod drain;
 mod edits;
