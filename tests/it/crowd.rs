@@ -9,7 +9,7 @@ use crate::house::{House, soon};
 use crate::talk::{Talk, chat};
 
 /// Resident memory of a process, in KiB.
-fn memory(pid: u32) -> usize {
+pub(crate) fn memory(pid: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status
         .lines()
