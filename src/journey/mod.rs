@@ -11,6 +11,7 @@ mod plan;
 mod receipt;
 mod relay;
 mod stream;
+mod taker;
 mod trail;
 
 #[cfg(test)]
@@ -202,21 +203,23 @@ async fn answered<O, X: Exchange, C: Client>(
     };
     admission.headed(&quota, means.now());
     admission.said(means.now());
-    let (end, sent) = relay::run(ask, &trail, &pass, answer, client).await;
-    match end {
+    let relayed = relay::run(ask, &trail, &pass, answer, client).await;
+    match relayed.end {
         End::Answered => admission.finished(means.now()),
-        End::Cut => admission.failed(Failure::bare(Outcome::Cut).report(), means.now()),
+        End::Cut if !relayed.kept_waiting => {
+            admission.failed(Failure::bare(Outcome::Cut).report(), means.now());
+        }
         // Says nothing of the target.
-        End::ClientGone | End::Failed => drop(admission),
+        End::ClientGone | End::Cut | End::Failed => drop(admission),
     }
     Receipt {
         trail,
         answered: Some(pass),
-        end,
+        end: relayed.end,
         status: Some(status),
         first: Some(first),
         took: started.elapsed(),
-        sent,
+        sent: relayed.sent,
     }
 }
 

@@ -12,6 +12,7 @@ use super::attempt::Answer;
 use super::plan::Pass;
 use super::receipt::End;
 use super::stream::{EventStream, Flow};
+use super::taker::Taker;
 use super::trail::{Trail, printable};
 use crate::base::Endpoint;
 use crate::refusal::Failed;
@@ -64,14 +65,41 @@ fn head_down(ask: &Ask, trail: &Trail, pass: &Pass, from: &Head) -> Head {
     }
 }
 
-/// Gives the answer to the client, to its end. Gives how it ended and how
-/// many bytes of the body went out.
+/// What came of giving an answer to the client.
+pub(super) struct Relayed {
+    /// How it ended.
+    pub(super) end: End,
+    /// Bytes of the body that went out.
+    pub(super) sent: u64,
+    /// The client kept the provider waiting, so a cut says nothing of the
+    /// target.
+    pub(super) kept_waiting: bool,
+}
+
+/// Gives the answer to the client, to its end.
 pub(super) async fn run<X: Exchange, C: Client>(
     ask: &Ask,
     trail: &Trail,
     pass: &Pass,
     answer: Answer<X>,
     client: C,
+) -> Relayed {
+    let mut kept_waiting = false;
+    let (end, sent) = relay(ask, trail, pass, answer, client, &mut kept_waiting).await;
+    Relayed {
+        end,
+        sent,
+        kept_waiting,
+    }
+}
+
+async fn relay<X: Exchange, C: Client>(
+    ask: &Ask,
+    trail: &Trail,
+    pass: &Pass,
+    answer: Answer<X>,
+    client: C,
+    keeps_waiting: &mut bool,
 ) -> (End, u64) {
     let idle = pass.target.timeouts.idle;
     let mut head = head_down(ask, trail, pass, answer.head());
@@ -95,11 +123,19 @@ pub(super) async fn run<X: Exchange, C: Client>(
             let Ok(client) = client.commit(head).await else {
                 return (End::ClientGone, 0);
             };
+            let client = Taker {
+                client,
+                keeps_waiting,
+            };
             long(first, rewriter, exchange, client, idle).await
         }
         Answer::Stream(_, stream) => {
             let Ok(client) = client.commit(head).await else {
                 return (End::ClientGone, 0);
+            };
+            let client = Taker {
+                client,
+                keeps_waiting,
             };
             events(ask.endpoint, stream, client, idle).await
         }

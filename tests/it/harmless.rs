@@ -1,17 +1,25 @@
 //! Nothing that one client does makes another's candidate be skipped, however
 //! often it is done. Here a single failure would open a breaker.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use h2::Reason;
 use standin::mock::{At, Mock, Reply, Script, Step};
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 use crate::house::{House, soon};
 use crate::http2::H2;
+use crate::raw::{Raw, said};
 use crate::talk::chat;
 
 const CHAT: &str = "/v1/chat/completions";
 const RESPONSES: &str = "/v1/responses";
 const TIMES: u64 = 50;
+/// How long a provider waits for somebody to read: more than Standin takes for
+/// a client that is merely slow.
+const GIVES_UP: Duration = Duration::from_secs(3);
 const JSON: &str = "content-type: application/json";
 
 /// One failure is too many, and nobody lives to see the end of it.
@@ -201,4 +209,50 @@ async fn rights_that_a_client_brings_harm_nobody() {
         let all = format!("{:?}", seen.headers);
         assert!(!all.contains("another") && !all.contains("wrong"), "{all}");
     }
+}
+
+/// A provider gives up on whoever does not take its answer, in its own time;
+/// that time is the client's doing.
+#[tokio::test]
+async fn not_reading_an_answer_harms_nobody() {
+    let raw = Raw::start().await;
+    let more = format!(
+        "providers:\n  p: {{ base_url: \"{}\", http: 1 }}\n{STRICT}",
+        raw.base_url()
+    );
+    let house = House::start(&more).await;
+    let mut talk = house.talk().await;
+    let body = chat(&["p/m"], true);
+    talk.request("POST", CHAT, &[JSON], body.as_bytes()).await;
+    let mut wire = raw.accept().await;
+    wire.request().await;
+    wire.send(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
+    )
+    .await;
+    let text = "x".repeat(60 << 10);
+    let event =
+        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+    let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+    // Nobody reads, so at some time nothing more is taken.
+    let mut sent = 0;
+    while timeout(GIVES_UP, wire.stream.write_all(chunk.as_bytes()))
+        .await
+        .is_ok()
+    {
+        sent += chunk.len();
+    }
+    wire.stream.set_zero_linger().unwrap();
+    drop(wire);
+    assert!(sent > 0);
+    let answer = talk.answer().await;
+    assert!(answer.text().contains("upstream_cut"));
+    house.logged(": cut [").await;
+    let mut next = house.talk().await;
+    next.request("POST", CHAT, &[JSON], chat(&["p/m"], false).as_bytes())
+        .await;
+    let mut wire = raw.accept().await;
+    wire.request().await;
+    wire.answer(200, &said("m", "Hello")).await;
+    assert_eq!(next.answer().await.walk(), "p/m=200");
 }

@@ -1,5 +1,7 @@
 //! After commit nothing falls over, and nothing that broke looks whole.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::fakes::Ended;
@@ -216,4 +218,20 @@ async fn a_slow_client_gets_everything() {
     assert_eq!(came.events().last().unwrap(), DONE);
     assert!(came.took >= seconds(300), "nothing of ours hurried it");
     assert_eq!(came.given.ended, Ended::Cleanly);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_counts_unless_the_client_kept_the_provider_waiting() {
+    let stream = Play::sse().event(&says("Hel")).broken(Broken::Reset);
+    let text = says(&"x".repeat(2 << 20)).replace("delta", "message");
+    let long = Play::json(200, text).in_pieces(16384).broken(Broken::Reset);
+    for (ms, counted) in [(0, 1), (999, 1), (1000, 0), (5000, 0)] {
+        for (play, streamed) in [(&stream, true), (&long, false)] {
+            let trip = Trip::plain(&["a/x"]).with("stream", json!(streamed));
+            let trip = trip.slowly(Duration::from_millis(ms));
+            let came = trip.run(&[("a/x", std::slice::from_ref(play))]).await;
+            assert_eq!(came.receipt.end, End::Cut, "{ms} {streamed}");
+            assert_eq!(came.counted, counted, "{ms} {streamed}");
+        }
+    }
 }

@@ -60,6 +60,8 @@ pub(super) struct Came {
     pub receipt: Receipt,
     /// From beginning to end.
     pub took: Duration,
+    /// Failures that live state counts by then, of all made-up targets.
+    pub counted: u8,
 }
 
 impl Trip {
@@ -183,11 +185,16 @@ impl Inn {
             Err((_, refusal)) => panic!("refused: {refusal:?}"),
         };
         let given = given.lock().unwrap().clone();
+        let mut counted = 0;
+        board.made_up(means.now(), |_, _, status| {
+            counted += status.consecutive_failures;
+        });
         Came {
             given,
             tried: self.world.tried_since(before),
             receipt,
             took: started.elapsed(),
+            counted,
         }
     }
 

@@ -1,0 +1,43 @@
+//! A client whose answer has begun, and whether it takes it as it comes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::seam::{Committed, Gone};
+
+/// A client that takes longer than this for one piece keeps the provider
+/// waiting, once the buffers between are full. Providers give up on that after
+/// some seconds at the least.
+const KEEPS_WAITING: Duration = Duration::from_secs(1);
+
+/// A client whose answer has begun.
+pub(super) struct Taker<'a, C> {
+    /// Itself.
+    pub(super) client: C,
+    /// It has once taken so long that what breaks from then on may be its
+    /// doing.
+    pub(super) keeps_waiting: &'a mut bool,
+}
+
+impl<C: Committed> Committed for Taker<'_, C> {
+    async fn gone(&mut self) {
+        self.client.gone().await;
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        let began = Instant::now();
+        let written = self.client.write(bytes).await;
+        *self.keeps_waiting |= began.elapsed() >= KEEPS_WAITING;
+        written
+    }
+
+    async fn end(self) -> Result<(), Gone> {
+        self.client.end().await
+    }
+
+    async fn break_off(self) {
+        self.client.break_off().await;
+    }
+}
