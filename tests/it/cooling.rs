@@ -144,6 +144,43 @@ async fn at_most_eight_at_a_time_try_against_all_odds() {
 }
 
 #[tokio::test]
+async fn a_target_with_nothing_left_is_not_asked_until_its_window_ends() {
+    let empty = Reply::answer("Hello")
+        .header("x-ratelimit-remaining-requests", "0")
+        .header("x-ratelimit-reset-requests", "300ms");
+    let script = Script::sequence([empty, Reply::answer("Hello")]);
+    let mock = Mock::start(script).await.unwrap();
+    let good = Mock::start(Reply::answer("Hello")).await.unwrap();
+    let house = House::before(&[("p", &mock), ("good", &good)], "").await;
+    let mut talk = house.talk().await;
+    let models = ["p/m", "good/m"];
+    assert_eq!(talk.chat(&models, false).await.walk(), "p/m=200");
+    let told = house.target("p/m").await;
+    let quota = "p/m=skipped:quota, good/m=200";
+    // Unless the window has ended by now.
+    if told["state"] == "cooling" {
+        assert_eq!(
+            (&told["held_by"], &told["why"]),
+            (&json!("quota"), &json!("quota"))
+        );
+        assert_eq!(told["remaining"]["requests"], 0);
+    }
+    house.asks_until(&models, "p/m=200", &[quota]).await;
+    assert_eq!(mock.seen().len(), 2);
+    let empty = Reply::answer("Hello")
+        .header("x-ratelimit-remaining-requests", "0")
+        .header("x-ratelimit-reset-requests", "1h");
+    mock.play(empty);
+    assert_eq!(talk.chat(&models, true).await.walk(), "p/m=200");
+    for stream in [false, true] {
+        let answer = talk.chat(&models, stream).await;
+        assert_eq!(answer.walk(), quota);
+    }
+    assert_eq!(mock.seen().len(), 3);
+    assert_eq!(talk.chat(&["p/m2"], false).await.walk(), "p/m2=200");
+}
+
+#[tokio::test]
 async fn a_refused_credential_holds_for_all_models_of_its_provider() {
     for refusal in [Reply::auth(), Reply::payment_required()] {
         let shut = Mock::start(refusal).await.unwrap();
