@@ -354,7 +354,6 @@ async fn what_is_known_survives_a_reload_where_the_target_stays() {
         let answer = talk.chat(&[model, "good/m"], false).await;
         assert_eq!(answer.walk(), format!("{model}=429, good/m=200"));
     }
-    let since = house.target("house/best").await["since"].clone();
     // Under another name, beside another provider, with another time limit.
     let more = "  new: { base_url: \"http://127.0.0.1:1/v1\" }\n\
                 models:\n  house/renamed: { provider: p, upstream_model: best }\n  \
@@ -372,15 +371,7 @@ async fn what_is_known_survives_a_reload_where_the_target_stays() {
     let told = house.target("house/renamed").await;
     assert_eq!(told["state"], "cooling");
     assert_eq!(told["why"], "rate_limited");
-    // Both clocks are read anew each time.
-    let ms = |time: &Value| {
-        let time = chrono::DateTime::parse_from_rfc3339(time.as_str().unwrap());
-        time.unwrap().timestamp_millis()
-    };
-    assert!(
-        (ms(&told["since"]) - ms(&since)).abs() <= 2,
-        "{told} {since}"
-    );
+    assert_eq!(house.lines(" is cooling for "), 2);
     assert_eq!(busy.seen().len(), 2);
     // Another address is another place.
     house.rewrite(&providers(&[("good", &good), ("p", &moved)], homes));

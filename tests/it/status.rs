@@ -200,7 +200,7 @@ async fn made_up_names_take_no_more_than_their_room() {
     assert!((1..=4096).contains(&rows), "{rows}");
     assert!(told.body.len() < 8 << 20, "{}", told.body.len());
     let grown = memory(house.pid()).saturating_sub(before);
-    assert!(grown < 48 << 10, "{grown} KiB for 5000 names");
+    assert!(grown < 24 << 10, "{grown} KiB for 5000 names");
     // What is known of others is still known, or at worst was forgotten: no
     // name that is made up keeps another from being asked.
     assert_eq!(
