@@ -61,7 +61,7 @@ pub(super) struct Came {
     /// From beginning to end.
     pub took: Duration,
     /// Failures that live state counts by then, of all made-up targets.
-    pub counted: u8,
+    pub counted: u32,
 }
 
 impl Trip {
@@ -186,8 +186,8 @@ impl Inn {
         };
         let given = given.lock().unwrap().clone();
         let mut counted = 0;
-        board.made_up(means.now(), |_, _, status| {
-            counted += status.consecutive_failures;
+        self.board.made_up(means.now(), |_, _, status| {
+            counted += u32::from(status.consecutive_failures);
         });
         Came {
             given,

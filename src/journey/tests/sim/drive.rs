@@ -15,7 +15,7 @@ use super::mood::Mood;
 use super::world::{Book, House, Visitor, Way, World};
 use crate::base::{Endpoint, ModelName};
 use crate::config::{self, Config, Target};
-use crate::health::{Board, Phase};
+use crate::health::{Board, Phase, State};
 use crate::journey::tests::fakes::Guest;
 use crate::journey::tests::journey::{Bare, ms, seconds};
 use crate::journey::{Ask, End, Means, run};
@@ -316,9 +316,14 @@ impl Drive {
         for (target, before) in self.every_target().zip(before) {
             let mut after = self.house.board.glance(&target);
             if mended.is_some_and(|mended| target.provider.name.as_str() == PROVIDERS[mended]) {
-                after.credential.until = before.credential.until;
-                for (after, before) in after.endpoints.iter_mut().zip(before.endpoints) {
+                // Due at once, and of another generation: the rest stays.
+                let same = |after: &mut State, before: State| {
                     after.until = before.until;
+                    after.generation = before.generation;
+                };
+                same(&mut after.credential, before.credential);
+                for (after, before) in after.endpoints.iter_mut().zip(before.endpoints) {
+                    same(after, before);
                 }
             }
             let is_kept = target.index.is_some() || before.whole.phase != Phase::Healthy;
