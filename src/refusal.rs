@@ -225,7 +225,7 @@ impl Failed {
     /// handed on.
     pub fn instead(status: StatusCode) -> Value {
         let message = format!(
-            "The provider answered {}; its error cannot be handed on: too long, too slow or compressed.",
+            "The provider answered {}; its error cannot be handed on: too long, too slow, compressed, or the answer to an earlier request.",
             status.as_u16()
         );
         error_body(&message, kind(status), None, Self::Unavailable.code())
