@@ -61,6 +61,22 @@ async fn a_rate_limited_target_sees_nothing_until_its_time_and_then_one_probe() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn chance_only_ever_makes_a_probe_later_and_by_little() {
+    for (wait, latest) in [(32, 34), (320, 322)] {
+        for dice in [0, 1 << 40, 1 << 62, u64::MAX / 2, u64::MAX] {
+            let inn = inn("", &[limited(&wait.to_string())]);
+            inn.host(two().dice(dice)).await;
+            advance(seconds(wait) - ms(1)).await;
+            let came = inn.host(two()).await;
+            assert_eq!(came.walk(), "a/x=skipped:cooling, b/y=200");
+            advance(seconds(latest - wait) + ms(1)).await;
+            let came = inn.host(two()).await;
+            assert_eq!(came.walk(), "a/x=429, b/y=200");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_whose_client_leaves_gives_its_place_back_at_once() {
     let inn = inn("", &[limited("1"), Play::silent()]);
     inn.host(two()).await;
@@ -84,6 +100,25 @@ async fn a_probe_that_is_dropped_gives_its_place_back_at_once() {
     assert_eq!(inn.asked("a/x"), 2);
     inn.world.plays("a/x", &[Play::hello()]);
     assert_eq!(inn.host(two()).await.walk(), "a/x=200");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_resort_that_fails_does_not_free_the_place_of_a_probe() {
+    let inn = inn("", &[Play::error(429, "x")]);
+    inn.host(two()).await;
+    advance(seconds(6)).await;
+    let slow = Play::hello().after(seconds(1));
+    inn.world
+        .plays("a/x", &[slow, Play::error(429, "x"), Play::silent()]);
+    let only = || Trip::plain(&["a/x"]);
+    let late = async {
+        tokio::time::sleep(ms(500)).await;
+        inn.host(two()).await
+    };
+    let (probe, last, late) = tokio::join!(inn.host(two()), inn.host(only()), late);
+    assert_eq!(probe.walk(), "a/x=200");
+    assert_eq!(last.walk(), "a/x=skipped:probing, a/x=429");
+    assert_eq!(late.walk(), "a/x=skipped:probing, b/y=200");
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,7 +277,7 @@ async fn a_failure_that_was_sent_before_the_recovery_says_nothing_of_the_time_af
         let failed = inn.host(two()).await;
         tokio::time::sleep(seconds(6)).await;
         let probe = inn.host(two()).await;
-        tokio::time::sleep(seconds(20)).await;
+        tokio::time::sleep(seconds(15)).await;
         vec![failed, probe, inn.host(two()).await]
     };
     let (slow, others) = tokio::join!(slow, others);
@@ -305,4 +340,20 @@ async fn the_final_error_says_when_the_first_of_all_may_be_back() {
     // What they say now is what counts, and neither is back sooner for it.
     let came = inn.host(two()).await;
     assert_eq!(came.header("retry-after"), Some("12"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_credential_is_tried_at_once() {
+    let with_key =
+        |key: &str| format!("  d: {{ base_url: \"http://d.test/v1\", api_key: {key} }}\n");
+    let trip = || Trip::plain(&["d/x", "b/y"]);
+    let mut inn = inn(&with_key("one"), &[]);
+    inn.world
+        .plays("d/x", &[Play::error(401, "x"), Play::hello()]);
+    assert_eq!(inn.host(trip()).await.walk(), "d/x=401, b/y=200");
+    inn.reload(&with_key("one"));
+    let came = inn.host(trip()).await;
+    assert_eq!(came.walk(), "d/x=skipped:credential, b/y=200");
+    inn.reload(&with_key("two"));
+    assert_eq!(inn.host(trip()).await.walk(), "d/x=200");
 }

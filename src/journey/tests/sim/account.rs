@@ -283,8 +283,9 @@ impl Account {
             for seen in self.seen.iter().filter(same) {
                 let is_early = teller.ended < Some(seen.began) && seen.at < until;
                 let answered = |other: &Seen| {
+                    let is_answer = |tried: Told| tried.is_last_resort && tried.outcome.is_none();
                     other.is_for(teller)
-                        && !other.is_first_pass()
+                        && other.tried.is_some_and(is_answer)
                         && other.said.is_some_and(|said| Some(said) > teller.ended)
                         && other.said < Some(seen.began)
                 };

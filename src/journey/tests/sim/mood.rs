@@ -135,7 +135,10 @@ impl Mood {
                 open: vec![Act::Hang],
                 ..Play::default()
             },
-            Self::Limited(wait) => told(Play::error(429, "rate_limit_exceeded"), wait),
+            Self::Limited(wait) => {
+                let play = Play::error(429, "rate_limit_exceeded");
+                told(play, wait).after(ms(chance.between(0, 2000)))
+            }
             Self::Prompt(0) => Play::error(400, "content_filter"),
             Self::Prompt(1) => Play::error(400, "context_length_exceeded"),
             Self::Prompt(2) => Play::error(413, "too_large"),

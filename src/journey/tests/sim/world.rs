@@ -148,11 +148,15 @@ impl Way {
         let moment = house.board.moment(Instant::now().into_std());
         self.world.book(|book| {
             let mut mood = book.mood(&provider);
-            if mood == Mood::Fine {
+            let mut is_of_all = mood != Mood::Fine;
+            if !is_of_all {
                 mood = book.mood(&name);
+                // These break connections, or may.
+                is_of_all = matches!(mood, Mood::Cuts | Mood::Flaps | Mood::Resets);
             }
-            if !mood.is_harmless() {
+            if is_of_all {
                 book.harmed.insert(provider.clone(), ());
+            } else if !mood.is_harmless() {
                 book.harmed.insert(name, ());
             }
             let last = book
