@@ -109,12 +109,12 @@ impl Board {
             let health = health.unwrap_or_default();
             board.targets.push((Arc::clone(target), health));
         }
-        // A client can still name what the configuration no longer does.
+        // A client can still name what the configuration no longer does, and
+        // requests under the old one still report of it.
         let moment = board.moment(now);
         for ((number, model), health) in left {
-            if !health.is_clear(moment) {
-                board.made_up.keep(number, model, Arc::clone(health));
-            }
+            let health = Arc::clone(health);
+            board.made_up.keep(number, model, health, moment);
         }
         for provider in &config.providers {
             let known = before.and_then(|before| before.same_place(provider));

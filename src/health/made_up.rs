@@ -71,7 +71,10 @@ impl MadeUp {
     }
 
     /// Goes on remembering what was a configured target.
-    pub(super) fn keep(&self, provider: u64, model: &str, health: Arc<TargetHealth>) {
+    pub(super) fn keep(&self, provider: u64, model: &str, health: Arc<TargetHealth>, now: Moment) {
+        if self.0.len() >= MAX_TARGETS && health.is_clear(now) {
+            return;
+        }
         let key = Key {
             provider,
             model: model.into(),

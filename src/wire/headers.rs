@@ -21,10 +21,30 @@ fn is_of_one_hop(name: &str) -> bool {
     )
 }
 
+/// Headers that ask for something else than the answer to a POST: a part of
+/// it, nothing where it has not changed (RFC 9110 sections 13 and 14), another
+/// method. A provider that heeds them gives no answer, and would be taken for
+/// broken though the client broke it.
+fn asks_otherwise(name: &str) -> bool {
+    matches!(
+        name,
+        "range"
+            | "if-match"
+            | "if-modified-since"
+            | "if-none-match"
+            | "if-range"
+            | "if-unmodified-since"
+            | "x-http-method"
+            | "x-http-method-override"
+            | "x-method-override"
+    )
+}
+
 /// Whether a client's header stays with Standin: credentials and identity of
 /// the client, what proxies wrote, what belongs to the hop.
 fn stays_up(name: &str) -> bool {
     is_of_one_hop(name)
+        || asks_otherwise(name)
         || matches!(
             name,
             "host"
@@ -243,6 +263,9 @@ mod tests {
             "x-forwarded-whatever",
             "X-Real-IP",
             "X-Standin-Fail",
+            "Range",
+            "If-None-Match",
+            "X-HTTP-Method-Override",
             "Connection",
             "Keep-Alive",
             "Proxy-Connection",
