@@ -1,6 +1,6 @@
 //! What a request costs in memory before it is sent on: nothing to read it or
 //! to ask live state, and a few small pieces to splice it, whatever its size.
-//! And that an answer which says nothing of limits costs none.
+//! And what is nothing too: an answer that says nothing of limits, and metering.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -13,8 +13,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use standin::base::{Endpoint, ModelName};
 use standin::config::{self, Surroundings};
+use standin::dialect::{Event, Plain, tokens};
 use standin::health::{Board, Failed, Moment, Wish};
 use standin::outcome::{Blame, Outcome};
+use standin::usage::{Price, PriceSet, Rates, per_million};
 use standin::wire::Edits;
 use standin::wire::Peek;
 use standin::wire::json;
@@ -194,4 +196,37 @@ models: { plain: { provider: p }, limited: { provider: p }, counted: { provider:
             assert_eq!(times, 0, "{name}");
         }
     }
+}
+
+#[test]
+fn usage_is_read_and_priced_without_allocating() {
+    let usage = br#"{"prompt_tokens":2006,"completion_tokens":300,"total_tokens":2306,"prompt_tokens_details":{"cached_tokens":1920,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":128}}"#;
+    let rates = |input, output| Rates {
+        input: per_million(input).expect("a price"),
+        cached_input: None,
+        cache_write: None,
+        input_audio: None,
+        output: per_million(output).expect("a price"),
+        output_audio: None,
+    };
+    let set = PriceSet {
+        rates: rates("2.50", "10.00"),
+        long_context: Some((200_000, rates("5", "15"))),
+    };
+    let price = Price::new(set, vec![("flex", set)]);
+    let (cost, times, _) = counted(|| {
+        let used = tokens(usage).expect("it says what was used");
+        price.cost(&used, Some("flex"))
+    });
+    assert_eq!((cost.to_string().as_str(), times), ("0.008015", 0));
+
+    let delta = br#"{"id":"1","choices":[{"index":0,"delta":{"content":"Hello \"you\"","tool_calls":[{"function":{"arguments":"{}"}}]},"finish_reason":null}],"service_tier":"flex","usage":{"prompt_tokens":1}}"#;
+    let (event, times, _) = counted(|| Event::read(Endpoint::Chat, None, delta));
+    let event = event.expect("valid JSON");
+    assert_eq!((event.said_bytes, event.service_tier), (15, Some("flex")));
+    assert!(event.usage.is_some() && times == 0);
+    let answer = br#"{"choices":[{"message":{"content":"Hello"},"finish_reason":"length"}],"usage":{"prompt_tokens":1}}"#;
+    let (plain, times, _) = counted(|| Plain::read(Endpoint::Chat, answer, false));
+    assert!(matches!(plain, Plain::Answer { usage: Some(_), .. }));
+    assert_eq!(times, 0);
 }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use super::said::{self, Choice};
+use super::usage;
 use crate::base::Endpoint;
+use crate::usage::Tokens;
 use crate::wire::json::{self, Syntax};
 
 /// What an event is worth before commit.
@@ -42,6 +44,14 @@ pub struct Event {
     pub is_usage_only: bool,
     /// `sequence_number` of the Responses API.
     pub sequence: Option<u64>,
+    /// What the answer says it used so far. Of a stream's events the last that
+    /// says so counts: where several do, they count on from one another.
+    pub usage: Option<Tokens>,
+    /// The tier that served it, where that may have prices of its own.
+    pub service_tier: Option<&'static str>,
+    /// Bytes of text, thoughts and tool calls in it, as they stand in the JSON,
+    /// to estimate by where no usage comes.
+    pub said_bytes: u32,
 }
 
 impl Event {
@@ -85,6 +95,9 @@ impl Event {
             null_usage: None,
             is_usage_only: false,
             sequence: None,
+            usage: None,
+            service_tier: None,
+            said_bytes: 0,
         }
     }
 }
@@ -102,6 +115,8 @@ struct Top {
     model: Option<Range<usize>>,
     usage: Option<Range<usize>>,
     null_usage: Option<Range<usize>>,
+    groq_usage: Option<Tokens>,
+    service_tier: Option<&'static str>,
 }
 
 fn read_choices(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
@@ -134,6 +149,11 @@ fn read_choices(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
             top.blocked |= json::members(value).any(|m| m.key.is("blockReason"));
         } else {
             top.other = true;
+            if member.key.is("service_tier") {
+                top.service_tier = usage::service_tier(value);
+            } else if member.key.is("x_groq") {
+                top.groq_usage = usage::within(value);
+            }
         }
     })?;
     let named = |what: &[u8]| name == Some(what);
@@ -157,6 +177,13 @@ fn read_choices(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
         null_usage: top.null_usage.map(|at| with_comma(data, at)),
         is_usage_only: top.no_choices && top.usage.is_some(),
         sequence: None,
+        usage: top
+            .usage
+            .and_then(|at| usage::tokens(&data[at]))
+            .or(top.groq_usage)
+            .or(choice.usage),
+        service_tier: top.service_tier,
+        said_bytes: choice.bytes,
     })
 }
 
@@ -170,6 +197,10 @@ struct Response {
     model: Option<Range<usize>>,
     filtered: bool,
     sequence: Option<u64>,
+    usage: Option<Tokens>,
+    service_tier: Option<&'static str>,
+    /// Bytes of `delta`, where that is text.
+    delta_bytes: u32,
 }
 
 fn read_response(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
@@ -186,10 +217,15 @@ fn read_response(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
                     top.model = Some(start + at.start..start + at.end);
                 } else if inner.key.is("incomplete_details") {
                     top.filtered = is_filtered(&value[inner.value_at]);
+                } else if inner.key.is("usage") {
+                    top.usage = usage::tokens(&value[inner.value_at]);
+                } else if inner.key.is("service_tier") {
+                    top.service_tier = usage::service_tier(&value[inner.value_at]);
                 }
             }
         } else if member.key.is("delta") {
             top.empty_delta = said::is_empty(value);
+            top.delta_bytes = said::length(value);
         } else if member.key.is("error") {
             top.error |= said::is_set(data, &member.value_at);
             top.tells_error |= json::kind(value) == Some(json::Kind::Object);
@@ -227,6 +263,14 @@ fn read_response(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
         null_usage: None,
         is_usage_only: false,
         sequence: top.sequence,
+        usage: top.usage,
+        service_tier: top.service_tier,
+        // Sound comes in deltas of base64, which are not text.
+        said_bytes: if kind.ends_with("audio.delta") {
+            0
+        } else {
+            top.delta_bytes
+        },
     })
 }
 
@@ -401,6 +445,110 @@ mod tests {
         ] {
             let event = response(data);
             assert_eq!((event.worth, event.finishes), (worth, finishes), "{data}");
+        }
+    }
+
+    #[test]
+    fn usage_is_read_wherever_a_stream_has_it() {
+        let used = |event: Event| event.usage.map(|used| (used.input, used.output));
+        for (data, expected) in [
+            (
+                r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}"#,
+                Some((9, 4)),
+            ),
+            (
+                r#"{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":9,"completion_tokens":0}}"#,
+                Some((9, 0)),
+            ),
+            (
+                r#"{"choices":[{"delta":{"content":"a"}}],"usage":null}"#,
+                None,
+            ),
+            (
+                r#"{"choices":[{"delta":{"content":"a"}}],"usage":{}}"#,
+                None,
+            ),
+            (r#"{"choices":[{"delta":{"content":"a"}}]}"#, None),
+            // Groq
+            (
+                r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"x_groq":{"id":"r","usage":{"prompt_tokens":9,"completion_tokens":4}}}"#,
+                Some((9, 4)),
+            ),
+            (
+                r#"{"choices":[{"delta":{"content":"a"}}],"x_groq":{"id":"r"}}"#,
+                None,
+            ),
+            // Moonshot
+            (
+                r#"{"choices":[{"delta":{},"finish_reason":"stop","usage":{"prompt_tokens":9,"completion_tokens":4}}]}"#,
+                Some((9, 4)),
+            ),
+        ] {
+            assert_eq!(used(chat(data)), expected, "{data}");
+        }
+        let completed = response(
+            r#"{"type":"response.completed","response":{"service_tier":"priority","usage":{"input_tokens":9,"output_tokens":4,"total_tokens":13}}}"#,
+        );
+        assert_eq!(completed.service_tier, Some("priority"));
+        assert_eq!(used(completed), Some((9, 4)));
+        let created = response(
+            r#"{"type":"response.created","response":{"service_tier":"auto","usage":null}}"#,
+        );
+        assert_eq!(created.service_tier, None);
+        assert_eq!(used(created), None);
+        let flex = chat(r#"{"choices":[],"service_tier":"flex"}"#);
+        assert_eq!(flex.service_tier, Some("flex"));
+    }
+
+    #[test]
+    fn what_is_said_is_counted_in_bytes() {
+        for (data, bytes) in [
+            (
+                r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#,
+                0,
+            ),
+            (r#"{"choices":[{"delta":{"content":"12345"}}]}"#, 5),
+            (r#"{"choices":[{"delta":{"content":"\n\u00e9"}}]}"#, 8),
+            (r#"{"choices":[{"text":"123"},{"text":"45"}]}"#, 5),
+            (
+                r#"{"choices":[{"delta":{"reasoning":"123","reasoning_content":"123","reasoning_details":[{"text":"123"}]}}]}"#,
+                3,
+            ),
+            (r#"{"choices":[{"delta":{"refusal":"no"}}]}"#, 2),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}}]}}]}"#,
+                3,
+            ),
+            (
+                r#"{"choices":[{"delta":{"content":[{"type":"thinking","thinking":"12"},{"type":"text","text":"3"}]}}]}"#,
+                3,
+            ),
+            (
+                r#"{"choices":[{"delta":{"audio":{"id":"a","data":"AAAAAAAA"}}}]}"#,
+                0,
+            ),
+            (r#"{"choices":[],"usage":{"prompt_tokens":1}}"#, 0),
+            ("[DONE]", 0),
+        ] {
+            assert_eq!(chat(data).said_bytes, bytes, "{data}");
+        }
+        for (data, bytes) in [
+            (r#"{"type":"response.output_text.delta","delta":"123"}"#, 3),
+            (
+                r#"{"type":"response.function_call_arguments.delta","delta":"{}"}"#,
+                2,
+            ),
+            (
+                r#"{"type":"response.output_audio.delta","delta":"AAAA"}"#,
+                0,
+            ),
+            (r#"{"type":"response.output_text.done","text":"123"}"#, 0),
+            (
+                r#"{"type":"response.completed","response":{"output":[{"type":"message","content":[{"type":"output_text","text":"123"}]}]}}"#,
+                0,
+            ),
+        ] {
+            assert_eq!(response(data).said_bytes, bytes, "{data}");
         }
     }
 }

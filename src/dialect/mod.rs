@@ -10,9 +10,11 @@ mod event;
 mod kind;
 mod plain;
 mod said;
+mod usage;
 
 pub use address::{api_key_header, path};
 pub use error::{ErrorSays, in_200, verdict};
 pub use event::{Event, Worth};
 pub use kind::Kind;
 pub use plain::Plain;
+pub use usage::tokens;

@@ -5,8 +5,10 @@ use std::ops::Range;
 use super::error::{ErrorSays, in_200};
 use super::event::is_filtered;
 use super::said;
+use super::usage;
 use crate::base::Endpoint;
 use crate::outcome::{Outcome, Says};
+use crate::usage::Tokens;
 use crate::wire::json;
 
 /// A whole plain answer, read.
@@ -16,6 +18,13 @@ pub enum Plain {
     Answer {
         /// The value of the top-level `model`, where it is a string.
         model: Option<Range<usize>>,
+        /// What it says it used.
+        usage: Option<Tokens>,
+        /// The tier that served it, where that may have prices of its own.
+        service_tier: Option<&'static str>,
+        /// Bytes of text, thoughts and tool calls in it, as they stand in the
+        /// JSON, to estimate by where it says nothing of usage.
+        said_bytes: u32,
     },
     /// A 200 that is none.
     Failed(Outcome, ErrorSays),
@@ -23,6 +32,10 @@ pub enum Plain {
     Filtered {
         /// As in an answer.
         model: Option<Range<usize>>,
+        /// As in an answer.
+        usage: Option<Tokens>,
+        /// As in an answer.
+        service_tier: Option<&'static str>,
     },
 }
 
@@ -39,6 +52,9 @@ struct Top {
     said_output: bool,
     failed: bool,
     filtered: bool,
+    usage: Option<Tokens>,
+    service_tier: Option<&'static str>,
+    output_bytes: u32,
 }
 
 impl Plain {
@@ -63,12 +79,20 @@ impl Plain {
                 top.data = true;
             } else if member.key.is("output") {
                 top.output = true;
-                top.said_output =
-                    json::elements(value).any(|at| said::speaks_in_output(&value[at]));
+                for at in json::elements(value) {
+                    let item = &value[at];
+                    top.said_output |= said::speaks_in_output(item);
+                    let bytes = said::bytes_in_output(item);
+                    top.output_bytes = top.output_bytes.saturating_add(bytes);
+                }
             } else if member.key.is("status") {
                 top.failed |= json::string(value).as_deref() == Some("failed");
             } else if member.key.is("incomplete_details") {
                 top.filtered |= is_filtered(value);
+            } else if member.key.is("usage") {
+                top.usage = usage::tokens(value);
+            } else if member.key.is("service_tier") {
+                top.service_tier = usage::service_tier(value);
             } else if member.key.is("promptFeedback") || member.key.is("prompt_feedback") {
                 top.filtered |= json::members(value).any(|m| m.key.is("blockReason"));
             }
@@ -79,6 +103,7 @@ impl Plain {
             return Self::Failed(in_200(&says, brings_rights), says);
         }
         let choice = top.choices.unwrap_or_default();
+        let usage = top.usage.or(choice.usage);
         let is_filtered = match endpoint {
             Endpoint::Chat | Endpoint::Completions => {
                 (choice.filtered || top.filtered) && !choice.said
@@ -92,9 +117,18 @@ impl Plain {
             Endpoint::Responses => top.output,
         };
         if is_filtered {
-            Self::Filtered { model: top.model }
+            Self::Filtered {
+                model: top.model,
+                usage,
+                service_tier: top.service_tier,
+            }
         } else if is_answer && (choice.said || !choice.failed) {
-            Self::Answer { model: top.model }
+            Self::Answer {
+                model: top.model,
+                usage,
+                service_tier: top.service_tier,
+                said_bytes: choice.bytes.saturating_add(top.output_bytes),
+            }
         } else {
             Self::Failed(Outcome::BadAnswer(Says::Broken), ErrorSays::default())
         }
@@ -112,7 +146,10 @@ mod tests {
     #[test]
     fn an_answer_is_one() {
         let body = r#"{"id":"1","model":"m-1","choices":[{"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}],"error":null}"#;
-        let Plain::Answer { model: Some(at) } = chat(body) else {
+        let Plain::Answer {
+            model: Some(at), ..
+        } = chat(body)
+        else {
             panic!("no answer");
         };
         assert_eq!(&body[at], "\"m-1\"");
@@ -132,7 +169,7 @@ mod tests {
             ),
         ] {
             let read = Plain::read(endpoint, body.as_bytes(), false);
-            assert_eq!(read, Plain::Answer { model: None }, "{body}");
+            assert!(matches!(read, Plain::Answer { model: None, .. }), "{body}");
         }
     }
 
@@ -168,7 +205,7 @@ mod tests {
     #[test]
     fn a_filtered_answer_is_none_unless_it_said_something() {
         let empty = r#"{"choices":[{"message":{"role":"assistant","content":""},"finish_reason":"content_filter"}]}"#;
-        assert_eq!(chat(empty), Plain::Filtered { model: None });
+        assert!(matches!(chat(empty), Plain::Filtered { model: None, .. }));
         let partly =
             r#"{"choices":[{"message":{"content":"some"},"finish_reason":"content_filter"}]}"#;
         assert!(matches!(chat(partly), Plain::Answer { .. }));
@@ -193,10 +230,58 @@ mod tests {
             );
             let read = Plain::read(Endpoint::Responses, response.as_bytes(), false);
             assert_eq!(
-                read == Plain::Filtered { model: None },
+                matches!(read, Plain::Filtered { model: None, .. }),
                 is_filtered,
                 "{output}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_used_and_said_is_read() {
+        let body = r#"{"choices":[{"message":{"role":"assistant","content":"1234","reasoning_content":"12"},"finish_reason":"stop"}],"service_tier":"flex","usage":{"prompt_tokens":9,"completion_tokens":0}}"#;
+        let Plain::Answer {
+            usage: Some(used),
+            service_tier,
+            said_bytes,
+            ..
+        } = chat(body)
+        else {
+            panic!("it says what it used");
+        };
+        assert_eq!((used.input, used.output), (9, 0));
+        assert_eq!((service_tier, said_bytes), (Some("flex"), 6));
+
+        let response = r#"{"output":[{"type":"reasoning","summary":[{"type":"summary_text","text":"123"}]},{"type":"message","content":[{"type":"output_text","text":"1234"}]},{"type":"function_call","id":"fc_1","call_id":"c","name":"f","arguments":"{}"}]}"#;
+        let read = Plain::read(Endpoint::Responses, response.as_bytes(), false);
+        let Plain::Answer {
+            usage, said_bytes, ..
+        } = read
+        else {
+            panic!("an answer");
+        };
+        assert_eq!((usage, said_bytes), (None, 10));
+
+        let filtered = r#"{"choices":[{"message":{"content":""},"finish_reason":"content_filter"}],"usage":{"prompt_tokens":9,"completion_tokens":0,"total_tokens":9}}"#;
+        let Plain::Filtered {
+            usage: Some(used), ..
+        } = chat(filtered)
+        else {
+            panic!("filtered");
+        };
+        assert_eq!(used.input, 9);
+
+        let embedded =
+            r#"{"data":[{"embedding":[0.1]}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#;
+        let read = Plain::read(Endpoint::Embeddings, embedded.as_bytes(), false);
+        let Plain::Answer {
+            usage: Some(used),
+            said_bytes,
+            ..
+        } = read
+        else {
+            panic!("an answer");
+        };
+        assert_eq!((used.input, used.output, said_bytes), (8, 0, 0));
     }
 }

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use super::usage;
+use crate::usage::Tokens;
 use crate::wire::json::{self, Kind};
 
 /// What one choice comes to.
@@ -16,6 +18,10 @@ pub(super) struct Choice {
     pub(super) filtered: bool,
     /// It carries an `error` of its own, as OpenRouter's do.
     pub(super) failed: bool,
+    /// Bytes of text, thoughts and tool calls, as they stand in the JSON.
+    pub(super) bytes: u32,
+    /// What it says it used, as Moonshot's last one does.
+    pub(super) usage: Option<Tokens>,
 }
 
 /// Reads `choices`: the sum of what its elements come to.
@@ -27,6 +33,8 @@ pub(super) fn choices(array: &[u8]) -> Choice {
             finished: sum.finished || one.finished,
             filtered: sum.filtered || one.filtered,
             failed: sum.failed || one.failed,
+            bytes: sum.bytes.saturating_add(one.bytes),
+            usage: one.usage.or(sum.usage),
         }
     })
 }
@@ -36,7 +44,9 @@ fn choice(object: &[u8]) -> Choice {
     for member in json::members(object) {
         let value = &object[member.value_at];
         if member.key.is("delta") || member.key.is("message") {
-            choice.said |= speaks(value);
+            let (speaks, bytes) = speaks(value);
+            choice.said |= speaks;
+            choice.bytes = choice.bytes.saturating_add(bytes);
         } else if member.key.is("finish_reason") {
             if let Some(reason) = json::string(value) {
                 choice.finished = true;
@@ -44,6 +54,11 @@ fn choice(object: &[u8]) -> Choice {
             }
         } else if member.key.is("error") {
             choice.failed = !is_empty(value);
+        } else if member.key.is("text") {
+            choice.said |= !is_empty(value);
+            choice.bytes = choice.bytes.saturating_add(length(value));
+        } else if member.key.is("usage") {
+            choice.usage = usage::tokens(value);
         } else if !is_about(member.key) {
             choice.said |= !is_empty(value);
         }
@@ -71,16 +86,99 @@ fn is_about(key: json::Key<'_>) -> bool {
     .any(|name| key.is(name))
 }
 
-/// Whether a `delta` or a `message` says anything beside whose turn it is.
-fn speaks(object: &[u8]) -> bool {
+/// Whether a `delta` or a `message` says anything beside whose turn it is, and
+/// in how many bytes. Where thoughts stand there under two names they are the
+/// same thoughts; sound and pictures are not text.
+fn speaks(object: &[u8]) -> (bool, u32) {
     if json::kind(object) != Some(Kind::Object) {
-        return !is_empty(object);
+        return (!is_empty(object), length(object));
     }
-    json::members(object).any(|member| {
-        !member.key.is("role")
-            && !member.key.is("annotations")
-            && !is_empty(&object[member.value_at])
-    })
+    let mut speaks = false;
+    let mut bytes = 0_u32;
+    let mut thoughts = 0_u32;
+    for member in json::members(object) {
+        let value = &object[member.value_at];
+        if member.key.is("role") || member.key.is("annotations") || is_empty(value) {
+            continue;
+        }
+        speaks = true;
+        let here = if member.key.is("content") {
+            content(value)
+        } else if member.key.is("refusal") {
+            length(value)
+        } else if member.key.is("reasoning_content") || member.key.is("reasoning") {
+            thoughts = thoughts.max(length(value));
+            0
+        } else if member.key.is("tool_calls") {
+            sum(json::elements(value).map(|at| called(&value[at])))
+        } else if member.key.is("function_call") {
+            function(value)
+        } else {
+            0
+        };
+        bytes = bytes.saturating_add(here);
+    }
+    (speaks, bytes.saturating_add(thoughts))
+}
+
+/// Bytes of a content: text, or a list of parts.
+fn content(value: &[u8]) -> u32 {
+    length(value).saturating_add(sum(json::elements(value).map(|at| part(&value[at]))))
+}
+
+/// Bytes of text in a part of a content.
+fn part(part: &[u8]) -> u32 {
+    let members = json::members(part).filter(|member| {
+        ["text", "refusal", "thinking"]
+            .iter()
+            .any(|name| member.key.is(name))
+    });
+    sum(members.map(|member| length(&part[member.value_at])))
+}
+
+/// Bytes of a tool call.
+fn called(call: &[u8]) -> u32 {
+    let members = json::members(call).filter(|member| member.key.is("function"));
+    sum(members.map(|member| function(&call[member.value_at])))
+}
+
+/// Bytes of a function's name and arguments.
+fn function(function: &[u8]) -> u32 {
+    let members = json::members(function)
+        .filter(|member| member.key.is("name") || member.key.is("arguments"));
+    sum(members.map(|member| length(&function[member.value_at])))
+}
+
+/// Bytes between a string's quotes, escapes and all; of anything else none.
+pub(super) fn length(value: &[u8]) -> u32 {
+    match json::kind(value) {
+        Some(Kind::String) => {
+            u32::try_from(value.trim_ascii().len().saturating_sub(2)).unwrap_or(u32::MAX)
+        }
+        None | Some(Kind::Array | Kind::Bool | Kind::Null | Kind::Number | Kind::Object) => 0,
+    }
+}
+
+fn sum(bytes: impl Iterator<Item = u32>) -> u32 {
+    bytes.fold(0, u32::saturating_add)
+}
+
+/// Bytes of text, thoughts and tool calls in an item of a response's `output`.
+pub(super) fn bytes_in_output(item: &[u8]) -> u32 {
+    let bytes = json::members(item).map(|member| {
+        let value = &item[member.value_at];
+        if member.key.is("content") || member.key.is("summary") {
+            content(value)
+        } else if ["name", "arguments", "input"]
+            .iter()
+            .any(|name| member.key.is(name))
+        {
+            length(value)
+        } else {
+            0
+        }
+    });
+    sum(bytes)
 }
 
 /// Whether an item of a response's `output` says anything: a message has a

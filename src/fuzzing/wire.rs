@@ -127,8 +127,17 @@ pub fn answers(data: &[u8]) {
         }
     }
     for endpoint in Endpoint::ALL {
-        if let Plain::Answer { model: Some(at) } = Plain::read(endpoint, data, false) {
-            assert!(json::string(&data[at]).is_some(), "`model` is a string");
+        if let Plain::Answer { model, usage, .. } = Plain::read(endpoint, data, false) {
+            if let Some(at) = model {
+                assert!(json::string(&data[at]).is_some(), "`model` is a string");
+            }
+            if let Some(used) = usage {
+                let parts = u128::from(used.cached)
+                    + u128::from(used.cache_write)
+                    + u128::from(used.input_audio);
+                assert!(parts <= u128::from(used.input), "parts fit their whole");
+                assert!(used.reasoning.max(used.output_audio) <= used.output);
+            }
         }
     }
 }

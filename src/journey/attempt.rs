@@ -309,11 +309,11 @@ async fn held_plain<X: Exchange>(
         Err(pieces) => pieces.concat().into(),
     };
     match Plain::read(ask.endpoint, &body, ask.brings_rights) {
-        Plain::Answer { model: None } => Ok(Answer::Plain(head, vec![body])),
-        Plain::Answer { model: Some(at) } => {
-            Ok(Answer::Plain(head, named(&body, at, model).into()))
-        }
-        Plain::Filtered { model: at } => Err(Failure {
+        Plain::Answer { model: None, .. } => Ok(Answer::Plain(head, vec![body])),
+        Plain::Answer {
+            model: Some(at), ..
+        } => Ok(Answer::Plain(head, named(&body, at, model).into())),
+        Plain::Filtered { model: at, .. } => Err(Failure {
             body: match at {
                 None => body,
                 Some(at) => named(&body, at, model).concat().into(),
