@@ -8,6 +8,7 @@ use super::keys::{CATALOGUE, ROOT};
 use super::lookup::matches;
 use super::meant::{BaseUrl, Config, Credential, HttpVersion, Provider, Rule, Timeouts};
 use super::node::Key;
+use super::prices;
 use super::problem::{Found, Place};
 use super::shape::Fields;
 use super::source;
@@ -174,6 +175,7 @@ impl Known {
                 return None;
             }
         };
+        let prices = prices::at(&base_url.host);
         Some(Provider {
             name: self.name.clone(),
             index,
@@ -186,6 +188,7 @@ impl Known {
             http: HttpVersion::Auto,
             timeouts: *usual,
             rules: self.rules.clone(),
+            prices,
         })
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::meant::{Config, Model, Provider, Target};
 use crate::base::ModelName;
+use crate::usage::Price;
 use crate::wire::Edits;
 
 impl Config {
@@ -35,6 +36,7 @@ impl Config {
             weight: 1,
             edits: provider.rule(upstream_model),
             timeouts: provider.timeouts,
+            price: provider.price(upstream_model),
         };
         Some(Arc::new(Model {
             name: name.clone(),
@@ -93,6 +95,16 @@ impl Provider {
             .find(|rule| matches(&rule.models, upstream_model))
             .map(|rule| Arc::clone(&rule.edits))
             .unwrap_or_default()
+    }
+}
+
+impl Provider {
+    /// What the built-in list says a model costs.
+    pub(super) fn price(&self, upstream_model: &str) -> Option<Arc<Price>> {
+        let mut rules = self.prices.iter();
+        rules
+            .find(|rule| matches(&rule.models, upstream_model))
+            .map(|rule| Arc::clone(&rule.price))
     }
 }
 

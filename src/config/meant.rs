@@ -14,6 +14,7 @@ use super::lookup::Indices;
 use crate::base::{ModelName, ProviderName, Secret};
 use crate::dialect::Kind;
 use crate::outcome::ReturnAtOnce;
+use crate::usage::Price;
 use crate::wire::Edits;
 
 /// One whole configuration.
@@ -132,6 +133,8 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// The catalogue's rules for this provider's models, first match wins.
     pub rules: Vec<Rule>,
+    /// The built-in list's prices for this provider's models, first match wins.
+    pub prices: &'static [PriceRule],
 }
 
 impl Provider {
@@ -220,6 +223,15 @@ pub struct Rule {
     pub edits: Arc<Edits>,
 }
 
+/// An entry of the built-in list: what models of a provider cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceRule {
+    /// A glob over the upstream's model name: `*` stands for anything.
+    pub models: String,
+    /// What they cost.
+    pub price: Arc<Price>,
+}
+
 /// A model that the configuration knows.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -251,6 +263,9 @@ pub struct Target {
     /// All of them, resolved: the model's, else the provider's, else
     /// `failover`'s.
     pub timeouts: Timeouts,
+    /// What it costs: the target's own price, else the model's, else the
+    /// built-in list's. `None` where nobody says, which is not nothing.
+    pub price: Option<Arc<Price>>,
 }
 
 /// How long each part of an attempt may take.

@@ -11,6 +11,7 @@ mod lookup;
 mod meant;
 mod near;
 mod node;
+mod prices;
 mod problem;
 mod schema;
 mod shape;
@@ -24,8 +25,8 @@ mod tests;
 
 pub use check::Surroundings;
 pub use meant::{
-    BaseUrl, Config, Credential, Health, HttpVersion, Limits, Log, LogFormat, Model, Provider,
-    Rule, Target, Timeouts,
+    BaseUrl, Config, Credential, Health, HttpVersion, Limits, Log, LogFormat, Model, PriceRule,
+    Provider, Rule, Target, Timeouts,
 };
 pub use problem::{Problem, Problems};
 pub use schema::schema;

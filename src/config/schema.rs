@@ -65,6 +65,7 @@ fn default(key: &Key) -> Value {
         | Form::List(_)
         | Form::Pairs
         | Form::Path
+        | Form::Price
         | Form::Secret
         | Form::Section(_)
         | Form::Sections(_)
@@ -110,6 +111,9 @@ fn form(form: &Form) -> Value {
             "additionalProperties": { "type": "string", "minLength": 1 },
         }),
         Form::Path | Form::Secret | Form::Text => json!({ "type": "string", "minLength": 1 }),
+        Form::Price => json!({
+            "anyOf": [{ "type": "number", "minimum": 0, "maximum": 1_000_000 }, variable()],
+        }),
         Form::Section(of) => section(of),
         Form::Sections(of) => json!({ "type": "object", "additionalProperties": section(of) }),
         Form::Share => json!({

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::keys::{CATALOGUE, Form, ROOT, Section};
+use super::keys::{CATALOGUE, Form, PRICES, ROOT, Section};
 use super::problem::Found;
 use super::*;
 use crate::base::ModelName;
@@ -597,7 +597,7 @@ fn sections(section: &'static Section, each: &mut dyn FnMut(&'static Section)) {
 
 #[test]
 fn every_key_is_described_once_and_every_default_reads_as_its_form() {
-    for root in [&ROOT, &CATALOGUE] {
+    for root in [&ROOT, &CATALOGUE, &PRICES] {
         sections(root, &mut |section| {
             for (at, key) in section.keys.iter().enumerate() {
                 assert!(key.doc.ends_with('.'), "{} in {}", key.name, section.name);
@@ -631,6 +631,7 @@ fn every_key_is_described_once_and_every_default_reads_as_its_form() {
                     | Form::List(_)
                     | Form::Pairs
                     | Form::Path
+                    | Form::Price
                     | Form::Secret
                     | Form::Section(_)
                     | Form::Sections(_)

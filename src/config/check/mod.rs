@@ -4,6 +4,7 @@ mod edits;
 mod health;
 mod listen;
 mod model;
+mod price;
 mod provider;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -24,6 +25,7 @@ use crate::base::{ModelName, ProviderName};
 use crate::outcome::{Outcome, ReturnAtOnce};
 
 pub(super) use self::edits::edits;
+pub(super) use self::price::price;
 pub(super) use self::provider::{kind, secret};
 
 /// What a configuration may look at beside its own text.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::edits::edits;
+use super::price::price;
 use super::provider::timeouts;
 use crate::base::{ModelName, ProviderName};
 use crate::config::meant::{Config, Model, Provider, Target};
@@ -11,6 +12,7 @@ use crate::config::near::nearest;
 use crate::config::node::{Key, Scalar, What};
 use crate::config::problem::{Found, Place, shown};
 use crate::config::shape::Fields;
+use crate::usage::Price;
 
 /// The file's providers by name; `None` for one that could not be read, so
 /// that what refers to it is not wrong for that.
@@ -31,6 +33,7 @@ struct Home<'n> {
     provider: Option<Arc<Provider>>,
     upstream_model: &'n str,
     weight: Option<u32>,
+    price: Option<Arc<Price>>,
     place: Place,
 }
 
@@ -100,6 +103,7 @@ impl Around<'_> {
             edits(&request, found)
         });
         let limits = fields.section("timeouts", found);
+        let costs = price(fields, found);
         let fallbacks = self.fallbacks(name, fields, found);
         let weights: Vec<u32> = homes.iter().filter_map(|home| home.weight).collect();
         if !weights.is_empty() && weights.len() < homes.len() {
@@ -120,14 +124,20 @@ impl Around<'_> {
                 Some(own) => Arc::clone(own),
                 None => provider.rule(home.upstream_model),
             };
-            targets.push(config.place(Target {
-                timeouts: timeouts(&limits, &provider.timeouts, found),
-                upstream_model: home.upstream_model.to_owned(),
-                index: None,
-                weight: home.weight.unwrap_or(1),
-                edits,
-                provider,
-            }));
+            targets.push(
+                config.place(Target {
+                    timeouts: timeouts(&limits, &provider.timeouts, found),
+                    upstream_model: home.upstream_model.to_owned(),
+                    index: None,
+                    weight: home.weight.unwrap_or(1),
+                    edits,
+                    price: home
+                        .price
+                        .or_else(|| costs.clone())
+                        .or_else(|| provider.price(home.upstream_model)),
+                    provider,
+                }),
+            );
         }
         if targets.is_empty() {
             return None;
@@ -168,6 +178,7 @@ impl Around<'_> {
             provider: provider.flatten(),
             upstream_model,
             weight: None,
+            price: None,
             place: name.place,
         }]
     }
@@ -216,6 +227,7 @@ impl Around<'_> {
                 weight: target
                     .whole("weight", found)
                     .or(target.node("weight").map(|_| 1)),
+                price: price(target, found),
                 place: target.place,
             });
         }

@@ -11,6 +11,7 @@ use crate::base::{ProviderName, Secret};
 use crate::config::catalogue::Known;
 use crate::config::meant::{Credential, HttpVersion, Provider, Timeouts};
 use crate::config::node::{Key, Scalar};
+use crate::config::prices;
 use crate::config::problem::{Found, Place, shown, shown_key};
 use crate::config::shape::{self, Fields};
 use crate::config::url::base_url;
@@ -72,6 +73,7 @@ pub(super) fn provider(
         (None, Some(known)) => known.stream_usage,
         _ => fields.boolean("stream_usage", found).unwrap_or(true),
     };
+    let prices = url.as_ref().map_or(&[][..], |url| prices::at(&url.host));
     Some(Arc::new(Provider {
         name: ProviderName::from(&*name.text),
         index,
@@ -84,6 +86,7 @@ pub(super) fn provider(
         http,
         timeouts,
         rules: known.map(|known| known.rules.clone()).unwrap_or_default(),
+        prices,
     }))
 }
 

@@ -1,5 +1,6 @@
 //! The keys of a configuration file.
 
+use super::price::PRICE;
 use super::{Form, Section, TIME, key, with};
 
 /// The whole file.
@@ -219,6 +220,11 @@ static MODEL: Section = Section {
             Form::Section(&TIMEOUTS),
             "Instead of the provider's and those in `failover`, for this model.",
         ),
+        key(
+            "price",
+            Form::Section(&PRICE),
+            "What it costs. Replaces the built-in list's price for it; without either its answers have no cost, and a key with a budget may not use it.",
+        ),
     ],
 };
 
@@ -236,6 +242,11 @@ static TARGET: Section = Section {
             "weight",
             Form::Whole(1, 1_000_000),
             "How often it is tried first, compared with the model's other targets. All of them have one, or none.",
+        ),
+        key(
+            "price",
+            Form::Section(&PRICE),
+            "What it costs here, instead of the model's `price`.",
         ),
     ],
 };

@@ -5,9 +5,11 @@
 
 mod file;
 mod known;
+mod price;
 
 pub(super) use file::ROOT;
 pub(super) use known::CATALOGUE;
+pub(super) use price::PRICES;
 
 use crate::outcome::Outcome;
 
@@ -32,6 +34,8 @@ pub(super) enum Form {
     List(&'static Section),
     /// A path of a file.
     Path,
+    /// USD for a million tokens.
+    Price,
     /// Text that is never shown.
     Secret,
     /// A mapping with keys of its own.
