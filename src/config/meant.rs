@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::client::ClientKey;
 use super::lookup::Indices;
 use crate::base::{ModelName, ProviderName, Secret};
 use crate::dialect::Kind;
@@ -50,6 +51,8 @@ pub struct Config {
     pub return_at_once: ReturnAtOnce,
     /// When a target rests, and for how long.
     pub health: Health,
+    /// Who may come in; where it is empty, clients need no key.
+    pub keys: Vec<Arc<ClientKey>>,
     /// `shutdown.drain`: how long streams in flight may take to finish.
     pub drain: Duration,
     /// How the log looks and how much it says.

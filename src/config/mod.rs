@@ -6,6 +6,8 @@
 
 mod catalogue;
 mod check;
+mod client;
+mod digest;
 mod keys;
 mod lookup;
 mod meant;
@@ -24,6 +26,8 @@ mod variable;
 mod tests;
 
 pub use check::Surroundings;
+pub use client::{Budget, ClientKey, Period, wrong_key_name};
+pub use digest::{Digest, NoDigest};
 pub use meant::{
     BaseUrl, Config, Credential, Health, HttpVersion, Limits, Log, LogFormat, Model, PriceRule,
     Provider, Rule, Target, Timeouts,

@@ -61,6 +61,7 @@ fn default(key: &Key) -> Value {
         | Form::Addresses
         | Form::Anything
         | Form::Choice(_)
+        | Form::Digest
         | Form::Duration { .. }
         | Form::List(_)
         | Form::Pairs
@@ -72,7 +73,8 @@ fn default(key: &Key) -> Value {
         | Form::Size(..)
         | Form::Text
         | Form::Texts
-        | Form::Url => json!(key.default),
+        | Form::Url
+        | Form::Usd => json!(key.default),
     }
 }
 
@@ -90,6 +92,7 @@ fn form(form: &Form) -> Value {
         }),
         Form::Bool => json!({ "anyOf": [{ "type": "boolean" }, variable()] }),
         Form::Choice(words) => choice(words),
+        Form::Digest => json!({ "type": "string", "pattern": r"^[0-9A-Fa-f]{64}$|\$\{" }),
         Form::Duration { .. } => json!({
             "type": "string",
             "pattern": r"^[0-9]+(\.[0-9]+)? *(ms|s|m|h)$|\$\{",
@@ -128,6 +131,9 @@ fn form(form: &Form) -> Value {
             "items": { "type": "string", "minLength": 1 },
         }),
         Form::Url => json!({ "type": "string", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://|\$\{" }),
+        Form::Usd => json!({
+            "anyOf": [{ "type": "number", "exclusiveMinimum": 0 }, variable()],
+        }),
         Form::Whole(least, most) => json!({
             "anyOf": [{ "type": "integer", "minimum": least, "maximum": most }, variable()],
         }),

@@ -16,6 +16,9 @@ use crate::base;
 /// can hold.
 const MAX_ITEMS: usize = 1000;
 
+/// Clients' keys, which are not compared with each other.
+const MAX_KEYS: usize = 10_000;
+
 /// A mapping, sorted by its table of keys.
 pub(super) struct Fields<'n> {
     /// Where the mapping begins, for what is missing in it.
@@ -107,7 +110,8 @@ impl<'n> Fields<'n> {
         let Some(Form::List(section)) = key.map(|key| &key.form) else {
             return Vec::new();
         };
-        self.items(name, found)
+        let most = if name == "keys" { MAX_KEYS } else { MAX_ITEMS };
+        self.up_to(most, name, found)
             .iter()
             .map(|node| Self::of(node, section, found))
             .collect()
@@ -115,16 +119,17 @@ impl<'n> Fields<'n> {
 
     /// A list's items; none where it is not written.
     pub(super) fn items(&self, name: &str, found: &mut Found) -> &'n [Node] {
+        self.up_to(MAX_ITEMS, name, found)
+    }
+
+    fn up_to(&self, most: usize, name: &str, found: &mut Found) -> &'n [Node] {
         let Some(node) = self.node(name) else {
             return &[];
         };
         match &node.what {
-            What::List(items) if items.len() <= MAX_ITEMS => items,
+            What::List(items) if items.len() <= most => items,
             What::List(_) => {
-                found.add(
-                    node.place,
-                    format!("`{name}` has more than {MAX_ITEMS} entries"),
-                );
+                found.add(node.place, format!("`{name}` has more than {most} entries"));
                 &[]
             }
             What::Unknown => &[],

@@ -19,6 +19,7 @@ pub(super) struct Listening {
 impl Listening {
     pub(super) fn read(fields: &Fields<'_>, found: &mut Found) -> Self {
         let anonymous = fields.boolean("allow_anonymous", found).unwrap_or(true);
+        let keyed = fields.node("keys").is_some();
         let admin_node = fields.node("admin");
         let admin = match admin_node {
             Some(node) => address(node, "admin", found).map(|(address, _)| address),
@@ -36,8 +37,8 @@ impl Listening {
             }
         };
         for (at, (address, place)) in listen.iter().enumerate() {
-            if !anonymous && !address.ip().to_canonical().is_loopback() {
-                found.add(*place, "clients need no key here, so everyone who can reach this address could spend the providers' credit: listen on 127.0.0.1, or set `allow_anonymous: true`");
+            if !anonymous && !keyed && !address.ip().to_canonical().is_loopback() {
+                found.add(*place, "clients need no key here, so everyone who can reach this address could spend the providers' credit: give them `keys`, listen on 127.0.0.1, or set `allow_anonymous: true`");
             }
             if listen[..at]
                 .iter()

@@ -2,11 +2,13 @@
 
 mod edits;
 mod health;
+mod keys;
 mod listen;
 mod model;
 mod price;
 mod provider;
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
@@ -84,6 +86,14 @@ pub(super) fn config(root: &Node, around: &dyn Surroundings, found: &mut Found) 
         }
     }
 
+    let models = keys::Models {
+        names: &names,
+        providers: &by_name,
+        any: fields.node("default_provider").is_some(),
+        patience: Cell::new(keys::PATIENCE),
+    };
+    config.keys = keys::keys(&fields, &models, found);
+
     let mut listed: BTreeSet<ModelName> = config.models.keys().cloned().collect();
     for provider in &config.providers {
         if let Some(known) = Known::at(&provider.base_url.host) {
@@ -117,6 +127,7 @@ pub(super) fn frame(fields: &Fields<'_>, found: &mut Found) -> (Config, Timeouts
         listed: Vec::new(),
         return_at_once: return_at_once(&failover, found),
         health: health::health(&fields.section("health", found), found),
+        keys: Vec::new(),
         drain: shutdown.duration("drain", found).unwrap_or_default(),
         log: log(&fields.section("log", found), found),
     };

@@ -1,6 +1,7 @@
 //! The keys of a configuration file.
 
 use super::price::PRICE;
+use super::client::CLIENT;
 use super::{Form, Section, TIME, key, with};
 
 /// The whole file.
@@ -29,7 +30,7 @@ pub(in crate::config) static ROOT: Section = Section {
             "allow_anonymous",
             Form::Bool,
             "false",
-            "Clients need no key. Has to be `true` for a `listen` address beyond loopback, since everyone who reaches it may then spend the providers' credit.",
+            "Clients need no key. Has to be `true` for a `listen` address beyond loopback where there are no `keys`, since everyone who reaches it may then spend the providers' credit.",
         ),
         with(
             "threads",
@@ -66,6 +67,11 @@ pub(in crate::config) static ROOT: Section = Section {
             "health",
             Form::Section(&HEALTH),
             "When a target rests, and for how long.",
+        ),
+        key(
+            "keys",
+            Form::List(&CLIENT),
+            "Who may come in, by the keys that clients send as `Authorization: Bearer KEY`. Without it clients need no key.",
         ),
         key(
             "shutdown",

@@ -3,6 +3,7 @@
 //! The one place that says so. Reading, unknown keys and the JSON Schema all
 //! come from these tables.
 
+mod client;
 mod file;
 mod known;
 mod price;
@@ -26,6 +27,8 @@ pub(super) enum Form {
     Bool,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// 64 hexadecimal digits.
+    Digest,
     /// `250ms`, `5s`, `2m`, `1h`; whether `0s` is allowed.
     Duration { zero: bool },
     /// A list of outcomes' labels and HTTP statuses.
@@ -54,6 +57,8 @@ pub(super) enum Form {
     Pairs,
     /// A base URL.
     Url,
+    /// An amount of US dollars.
+    Usd,
     /// A whole number; the smallest and the largest allowed.
     Whole(u32, u32),
 }
