@@ -221,6 +221,8 @@ pub enum Skip {
     Cooling,
     /// Its provider does not take our credential.
     Credential,
+    /// The client's key may not use it.
+    NotAllowed,
     /// It failed too often.
     Open,
     /// Another request is finding out whether it is back.
@@ -237,6 +239,7 @@ impl Skip {
         match self {
             Self::Cooling => "cooling",
             Self::Credential => "credential",
+            Self::NotAllowed => "not_allowed",
             Self::Open => "open",
             Self::Probing => "probing",
             Self::Quota => "quota",

@@ -1,6 +1,7 @@
 //! Standin's own errors, in OpenAI's shape. The only place that writes them.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -18,6 +19,14 @@ pub enum Refusal {
     BadRequest,
     /// The body did not come in time.
     BodyTimeout,
+    /// The key's budget is spent, or would be with this request.
+    Budget {
+        /// `day` or `month`.
+        per: &'static str,
+        /// Until it may be sent again; `None` where it alone costs more than
+        /// the whole budget.
+        wait: Option<Duration>,
+    },
     /// Standin is shutting down.
     Draining,
     /// A top-level member that a model's `request` edits stands twice.
@@ -32,8 +41,30 @@ pub enum Refusal {
     MethodNotAllowed(&'static str),
     /// The body is larger than `limits.request_body`, in bytes.
     TooLarge(usize),
+    /// The request has no key, and needs one.
+    NoKey,
+    /// The key may use none of the models; the first of them.
+    NotAllowed(String),
+    /// More requests than the key may send in a minute.
+    RequestLimit {
+        /// `requests_per_minute`
+        most: u32,
+        /// Until the next one fits.
+        wait: Duration,
+    },
+    /// More tokens than the key may use in a minute.
+    TokenLimit {
+        /// `tokens_per_minute`
+        most: u32,
+        /// What this request was estimated at.
+        asked: u64,
+        /// Until it fits; `None` where it alone is more than the limit.
+        wait: Option<Duration>,
+    },
     /// More names than `limits.max_candidates`.
     TooManyCandidates(usize),
+    /// The request's key is none that is known.
+    UnknownKey,
     /// None of the names is known.
     UnknownModel(String),
     /// No such path.
@@ -52,9 +83,14 @@ impl Refusal {
             | Self::LongName(_)
             | Self::TooManyCandidates(_) => StatusCode::BAD_REQUEST,
             Self::BodyTimeout | Self::HeaderTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Budget { .. } | Self::RequestLimit { .. } | Self::TokenLimit { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoKey | Self::UnknownKey => StatusCode::UNAUTHORIZED,
+            Self::NotAllowed(_) => StatusCode::FORBIDDEN,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownModel(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -75,13 +111,19 @@ impl Refusal {
             },
             Self::BadRequest => "bad_request",
             Self::BodyTimeout | Self::HeaderTimeout => "request_timeout",
+            Self::Budget { .. } => "budget",
             Self::Draining => "draining",
             Self::DuplicateMember(_) => "duplicate_member",
             Self::LengthRequired => "length_required",
             Self::LongName(_) => "invalid_model",
             Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::NoKey => "no_key",
+            Self::NotAllowed(_) => "not_allowed",
+            Self::RequestLimit { .. } => "requests_per_minute",
+            Self::TokenLimit { .. } => "tokens_per_minute",
             Self::TooLarge(_) => "request_too_large",
             Self::TooManyCandidates(_) => "too_many_candidates",
+            Self::UnknownKey => "unknown_key",
             Self::UnknownModel(_) => "model_not_found",
             Self::UnknownPath => "not_found",
             Self::UnsupportedMedia => "unsupported_media_type",
@@ -93,14 +135,19 @@ impl Refusal {
             Self::BadBody(error) => error.param(),
             Self::DuplicateMember(name) => Some(name),
             Self::TooManyCandidates(_) => Some("models"),
-            Self::LongName(_) | Self::UnknownModel(_) => Some("model"),
+            Self::LongName(_) | Self::NotAllowed(_) | Self::UnknownModel(_) => Some("model"),
             Self::BadRequest
             | Self::BodyTimeout
+            | Self::Budget { .. }
             | Self::Draining
             | Self::HeaderTimeout
             | Self::LengthRequired
             | Self::MethodNotAllowed(_)
+            | Self::NoKey
+            | Self::RequestLimit { .. }
+            | Self::TokenLimit { .. }
             | Self::TooLarge(_)
+            | Self::UnknownKey
             | Self::UnknownPath
             | Self::UnsupportedMedia => None,
         }
@@ -111,6 +158,12 @@ impl Refusal {
             Self::BadBody(error) => error.to_string().into(),
             Self::BadRequest => "The request's head cannot be read, or its framing is ambiguous.".into(),
             Self::BodyTimeout => "The request's body did not arrive in time.".into(),
+            Self::Budget { per, wait: Some(_) } => {
+                format!("This key's budget for the {per} is spent, or would be with this request.").into()
+            }
+            Self::Budget { per, wait: None } => {
+                format!("This request may cost more than this key's whole budget for a {per}: make it smaller, or take a cheaper model.").into()
+            }
             Self::Draining => "This proxy is shutting down; send the request again.".into(),
             Self::DuplicateMember(name) => {
                 format!("The member `{name}` stands twice at the top level of the body.").into()
@@ -123,12 +176,28 @@ impl Refusal {
                 format!("A model's name is longer than {limit} bytes.").into()
             }
             Self::MethodNotAllowed(takes) => format!("This path takes {takes} only.").into(),
+            Self::NoKey => {
+                "This proxy needs a key: `Authorization: Bearer KEY`, once.".into()
+            }
+            Self::NotAllowed(name) => {
+                format!("This key may use no model of this request; the first is `{name}`.").into()
+            }
+            Self::RequestLimit { most, .. } => {
+                format!("This key may send {most} requests a minute, and has.").into()
+            }
+            Self::TokenLimit { most, asked, wait: Some(_) } => {
+                format!("This key may use {most} tokens a minute; this request, taken for {asked}, does not fit in yet.").into()
+            }
+            Self::TokenLimit { most, asked, wait: None } => {
+                format!("This key may use {most} tokens a minute, and this request alone is taken for {asked}: make it shorter, or ask for fewer tokens.").into()
+            }
             Self::TooLarge(limit) => {
                 format!("The request's body is larger than {limit} bytes.").into()
             }
             Self::TooManyCandidates(limit) => {
                 format!("`model` and `models` name more than {limit} models.").into()
             }
+            Self::UnknownKey => "This proxy does not know this key.".into(),
             Self::UnknownModel(name) => {
                 format!("No model of this request is known here; the first is `{name}`. See GET /v1/models.").into()
             }
@@ -152,26 +221,81 @@ impl Refusal {
             | Self::LengthRequired
             | Self::TooLarge(_) => true,
             Self::BadBody(_)
+            | Self::Budget { .. }
             | Self::DuplicateMember(_)
             | Self::LongName(_)
             | Self::MethodNotAllowed(_)
+            | Self::NoKey
+            | Self::NotAllowed(_)
+            | Self::RequestLimit { .. }
+            | Self::TokenLimit { .. }
             | Self::TooManyCandidates(_)
+            | Self::UnknownKey
             | Self::UnknownModel(_)
             | Self::UnknownPath
             | Self::UnsupportedMedia => false,
         }
     }
 
+    /// `retry-after`, in seconds and at least one: when the same request may
+    /// be taken, where that is known.
+    pub fn retry_after(&self) -> Option<u64> {
+        let wait = match self {
+            Self::Budget { wait, .. } | Self::TokenLimit { wait, .. } => (*wait)?,
+            Self::RequestLimit { wait, .. } => *wait,
+            Self::BadBody(_)
+            | Self::BadRequest
+            | Self::BodyTimeout
+            | Self::Draining
+            | Self::DuplicateMember(_)
+            | Self::HeaderTimeout
+            | Self::LengthRequired
+            | Self::LongName(_)
+            | Self::MethodNotAllowed(_)
+            | Self::NoKey
+            | Self::NotAllowed(_)
+            | Self::TooLarge(_)
+            | Self::TooManyCandidates(_)
+            | Self::UnknownKey
+            | Self::UnknownModel(_)
+            | Self::UnknownPath
+            | Self::UnsupportedMedia => return None,
+        };
+        let part = u64::from(wait.subsec_nanos() > 0);
+        Some(wait.as_secs().saturating_add(part).max(1))
+    }
+
+    /// OpenAI's `type` of it.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Budget { .. } => "insufficient_quota",
+            Self::RequestLimit { .. } => "requests",
+            Self::TokenLimit { .. } => "tokens",
+            Self::BadBody(_)
+            | Self::BadRequest
+            | Self::BodyTimeout
+            | Self::Draining
+            | Self::DuplicateMember(_)
+            | Self::HeaderTimeout
+            | Self::LengthRequired
+            | Self::LongName(_)
+            | Self::MethodNotAllowed(_)
+            | Self::NoKey
+            | Self::NotAllowed(_)
+            | Self::TooLarge(_)
+            | Self::TooManyCandidates(_)
+            | Self::UnknownKey
+            | Self::UnknownModel(_)
+            | Self::UnknownPath
+            | Self::UnsupportedMedia => kind(self.status()),
+        }
+    }
+
     /// The body of the answer.
     pub fn body(&self) -> Bytes {
-        error_body(
-            &self.message(),
-            kind(self.status()),
-            self.param(),
-            self.code(),
-        )
-        .to_string()
-        .into()
+        error_body(&self.message(), self.kind(), self.param(), self.code())
+            .to_string()
+            .into()
     }
 }
 
@@ -262,8 +386,30 @@ mod tests {
         assert_eq!(body["error"]["code"], "too_many_candidates");
         assert_eq!(body["error"]["param"], "models");
         assert!(body["error"]["message"].as_str().unwrap().contains("16"));
+        let keyless: Value = serde_json::from_slice(&Refusal::NoKey.body()).unwrap();
+        assert_eq!(keyless["error"]["type"], "invalid_request_error");
+        assert_eq!(keyless["error"]["code"], "no_key");
         let drain: Value = serde_json::from_slice(&Refusal::Draining.body()).unwrap();
         assert_eq!(drain["error"]["type"], "server_error");
         assert_eq!(drain["error"]["param"], Value::Null);
+    }
+
+    #[test]
+    fn who_has_to_wait_is_told_how_long_in_whole_seconds() {
+        let wait = Duration::from_millis;
+        let limit = |ms| Refusal::RequestLimit {
+            most: 100,
+            wait: wait(ms),
+        };
+        for (ms, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (60_001, 61)] {
+            assert_eq!(limit(ms).retry_after(), Some(seconds), "{ms}");
+        }
+        let budget = |wait| Refusal::Budget { per: "day", wait };
+        assert_eq!(budget(Some(wait(86_400_000))).retry_after(), Some(86_400));
+        assert_eq!(budget(None).retry_after(), None);
+        assert_eq!(Refusal::Draining.retry_after(), None);
+        let body: Value = serde_json::from_slice(&limit(5).body()).unwrap();
+        assert_eq!(body["error"]["type"], "requests");
+        assert_eq!(body["error"]["code"], "requests_per_minute");
     }
 }
