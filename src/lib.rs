@@ -33,6 +33,7 @@ pub mod config;
 
 // First floor: what is remembered. Time is an argument.
 pub mod health;
+pub mod access;
 
 // Second floor: the journey.
 pub mod seam;
