@@ -1,6 +1,7 @@
 //! The command line.
 
 mod demo;
+mod key;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -39,6 +40,11 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Make keys for clients
+    Key {
+        #[command(subcommand)]
+        key: key::Key,
+    },
     /// Print the JSON Schema of the configuration
     Schema,
     /// Run the proxy
@@ -64,6 +70,7 @@ pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Check { config } => check(config),
         Command::Demo { once } => demo::run(once),
+        Command::Key { key } => key::run(key),
         Command::Schema => print(&format!("{:#}\n", schema())),
         Command::Serve { config } => serve(config),
     };

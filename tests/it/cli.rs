@@ -1,9 +1,15 @@
 //! The command line: outputs, exit codes, and secrets in neither.
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Output, Stdio};
+use std::time::SystemTime;
 
+use standin::access::Access;
+use standin::config::Surroundings;
 use standin::mock::{At, Mock, Reply, Script};
+use standin::usage::Usd;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -332,5 +338,59 @@ async fn threads_are_as_many_as_configured() {
         let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
         let workers = names.filter(|name| name.as_ref().is_ok_and(|name| name.trim() == "standin"));
         assert_eq!(workers.count(), threads + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_comes_with_the_entry_that_knows_it() {
+    let folder = Folder::new();
+    let mut keys = Vec::new();
+    let mut file = format!("{GOOD}keys:\n");
+    for name in ["search-team", "0x7", "anna@example.com"] {
+        let made = standin(&folder, &["key", "new", name], &[]).await;
+        assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+        let (key, entry) = text(&made.stdout).split_once('\n').unwrap();
+        assert!(
+            key.starts_with("sk-standin-") && key.len() == 11 + 64,
+            "{key}"
+        );
+        assert!(!entry.contains(key) && !text(&made.stderr).contains(key));
+        file.push_str(entry);
+        keys.push((name, key.to_owned()));
+    }
+    folder.write("keys.yaml", &file);
+    let checked = standin(&folder, &["check", "-c", "keys.yaml"], &[]).await;
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+    assert!(keys[0].1 != keys[1].1);
+    let config = standin::config::load("keys.yaml", file.as_bytes(), &Nowhere).unwrap();
+    let access = Access::new(&config, None, &|_, _| Usd::ZERO, SystemTime::UNIX_EPOCH);
+    for (name, key) in keys {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {key}").parse().unwrap());
+        let who = access.who(&headers).unwrap().unwrap();
+        assert_eq!(&**who.name(), name);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_name_a_key_is_bad_usage() {
+    let folder = Folder::new();
+    for name in ["", "two words", "a\"b", &"x".repeat(65)] {
+        let refused = standin(&folder, &["key", "new", name], &[]).await;
+        assert_eq!(refused.status.code(), Some(2), "{name}");
+        assert!(refused.stdout.is_empty() && !refused.stderr.is_empty());
+    }
+}
+
+/// No variables and no files.
+struct Nowhere;
+
+impl Surroundings for Nowhere {
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
     }
 }
