@@ -240,6 +240,17 @@ fn a_clock_that_was_read_too_early_opens_no_gap() {
     assert!(holder.enter(0, at(99)).is_ok());
     assert!(holder.enter(0, at(60_100)).is_err());
     assert!(holder.enter(0, at(60_101)).is_ok());
+    // Nor is one lost that is taken back.
+    let holder = one("requests_per_minute: 9");
+    let entered: Vec<_> = (0..9)
+        .map(|early| holder.enter(0, at(100 - early)).unwrap())
+        .collect();
+    for entered in entered {
+        entered.withdraw();
+    }
+    for _ in 0..9 {
+        assert!(holder.enter(0, at(100)).is_ok());
+    }
 }
 
 #[test]
