@@ -82,13 +82,13 @@ fn what_is_no_key_is_refused() {
 
 #[test]
 fn each_of_many_keys_is_its_own() {
-    let names: Vec<String> = (0..1000).map(|n| format!("team-{n}")).collect();
+    let names: Vec<String> = (0..2000).map(|n| format!("team-{n}")).collect();
     let keys: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "")).collect();
     let access = access(&keys);
     for name in &names {
         assert_eq!(**holder(&access, name).name(), **name);
     }
-    assert!(access.who(&bearer("sk-team-1000")).is_err());
+    assert!(access.who(&bearer("sk-team-2000")).is_err());
 }
 
 #[test]
