@@ -1,7 +1,7 @@
 //! The keys of a configuration file.
 
-use super::price::PRICE;
 use super::client::CLIENT;
+use super::price::PRICE;
 use super::{Form, Section, TIME, key, with};
 
 /// The whole file.
