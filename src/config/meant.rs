@@ -53,6 +53,8 @@ pub struct Config {
     pub health: Health,
     /// Who may come in; where it is empty, clients need no key.
     pub keys: Vec<Arc<ClientKey>>,
+    /// Where usage is written down; nothing is where this is not there.
+    pub ledger: Option<Ledger>,
     /// `shutdown.drain`: how long streams in flight may take to finish.
     pub drain: Duration,
     /// How the log looks and how much it says.
@@ -91,6 +93,27 @@ pub struct Health {
     /// The longest open period; not below `cooldown`, at most 24 h. Does not
     /// bind a time that a provider says itself.
     pub max_cooldown: Duration,
+}
+
+/// Where usage is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// The database; as written, so a relative one begins where the process
+    /// was started.
+    pub path: PathBuf,
+    /// What becomes of requests while nothing can be written.
+    pub on_error: OnError,
+    /// How long records are kept, at least an hour; `None`: for ever.
+    pub retention: Option<Duration>,
+}
+
+/// What becomes of requests while the ledger cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// They are refused.
+    Refuse,
+    /// They are served; their records wait in memory, as many as fit.
+    Serve,
 }
 
 /// How the log looks and how much it says.

@@ -29,8 +29,8 @@ pub use check::Surroundings;
 pub use client::{Budget, ClientKey, Period, wrong_key_name};
 pub use digest::{Digest, NoDigest};
 pub use meant::{
-    BaseUrl, Config, Credential, Health, HttpVersion, Limits, Log, LogFormat, Model, PriceRule,
-    Provider, Rule, Target, Timeouts,
+    BaseUrl, Config, Credential, Health, HttpVersion, Ledger, Limits, Log, LogFormat, Model,
+    OnError, PriceRule, Provider, Rule, Target, Timeouts,
 };
 pub use problem::{Problem, Problems};
 pub use schema::schema;

@@ -3,6 +3,7 @@
 mod edits;
 mod health;
 mod keys;
+mod ledger;
 mod listen;
 mod model;
 mod price;
@@ -128,6 +129,7 @@ pub(super) fn frame(fields: &Fields<'_>, found: &mut Found) -> (Config, Timeouts
         return_at_once: return_at_once(&failover, found),
         health: health::health(&fields.section("health", found), found),
         keys: Vec::new(),
+        ledger: ledger::ledger(fields, found),
         drain: shutdown.duration("drain", found).unwrap_or_default(),
         log: log(&fields.section("log", found), found),
     };

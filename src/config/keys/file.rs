@@ -1,6 +1,7 @@
 //! The keys of a configuration file.
 
 use super::client::CLIENT;
+use super::ledger::{self, LEDGER};
 use super::price::PRICE;
 use super::{Form, Section, TIME, key, with};
 
@@ -68,6 +69,7 @@ pub(in crate::config) static ROOT: Section = Section {
             Form::Section(&HEALTH),
             "When a target rests, and for how long.",
         ),
+        key("ledger", Form::Section(&LEDGER), ledger::DOC),
         key(
             "keys",
             Form::List(&CLIENT),

@@ -7,6 +7,7 @@ mod client;
 mod file;
 mod known;
 mod price;
+mod ledger;
 
 pub(super) use file::ROOT;
 pub(super) use known::CATALOGUE;
