@@ -34,6 +34,7 @@ pub mod config;
 // First floor: what is remembered. Time is an argument.
 pub mod health;
 pub mod access;
+pub mod ledger;
 
 // Second floor: the journey.
 pub mod seam;

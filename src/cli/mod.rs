@@ -2,6 +2,7 @@
 
 mod demo;
 mod key;
+mod usage;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -54,6 +55,8 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Tell what was used and what it cost
+    Usage(usage::Question),
 }
 
 /// Why a command did not do its work.
@@ -73,6 +76,7 @@ pub fn run() -> ExitCode {
         Command::Key { key } => key::run(key),
         Command::Schema => print(&format!("{:#}\n", schema())),
         Command::Serve { config } => serve(config),
+        Command::Usage(question) => usage::run(question),
     };
     let (code, why) = match done {
         Ok(()) => return ExitCode::SUCCESS,

@@ -37,3 +37,4 @@ mod smoke;
 mod status;
 mod streams;
 mod upstream;
+mod usage;

@@ -1,0 +1,444 @@
+//! The database: SQLite, written by the import alone and read by whoever
+//! likes.
+//!
+//! Money stands in two columns of whole numbers, micro-dollars and the parts
+//! of 10⁻¹² dollars below one of them, so that `sum()` over either is exact:
+//! one column of 10⁻¹² would overflow at nine million dollars, and text would
+//! be added as floats. `cost_usd` beside them is the same as a decimal text.
+//!
+//! `hourly` holds the sums of each hour, brought by the same transactions as
+//! the rows, so that years of usage are added up in a moment.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Statement, Transaction, TransactionBehavior, params};
+
+use super::import::Sink;
+use super::record::{COLUMNS, Discarded, Entry, Record, millis, row};
+use super::sums::Sums;
+use crate::usage::Usd;
+
+/// Of everything in the database.
+const SCHEMA: u32 = 1;
+
+/// How long a writer waits for another one, such as a person's shell.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(super) const HOUR: i64 = 3_600_000;
+
+/// Parts of 10⁻¹² dollars in a micro-dollar.
+pub(super) const MICRO: u128 = 1_000_000;
+
+/// No request is believed to cost or to use more: sums must not overflow
+/// because of what one upstream says.
+const MOST_MICROS: i64 = 1_000_000_000_000_000;
+const MOST_TOKENS: i64 = 1_000_000_000_000;
+
+const TABLES: &str = "
+CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE usage (
+  seq INTEGER PRIMARY KEY,
+  time INTEGER NOT NULL, -- milliseconds since 1970, UTC
+  request_id TEXT NOT NULL,
+  key TEXT,
+  tags TEXT NOT NULL, -- JSON
+  requested TEXT NOT NULL, -- JSON
+  model TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  upstream_model TEXT NOT NULL,
+  reported_model TEXT,
+  upstream_request_id TEXT,
+  endpoint TEXT NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
+  input_audio_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  output_audio_tokens INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  service_tier TEXT,
+  cost_micro INTEGER, -- micro-dollars
+  cost_pico INTEGER, -- and what is below, in 10^-12 dollars
+  prices TEXT, -- JSON
+  trail TEXT NOT NULL, -- JSON
+  first_token_ms INTEGER,
+  duration_ms INTEGER,
+  streamed INTEGER NOT NULL,
+  ended TEXT NOT NULL,
+  cost_usd TEXT GENERATED ALWAYS AS
+    (CASE WHEN cost_micro IS NOT NULL
+      THEN printf('%d.%06d%06d', cost_micro / 1000000, cost_micro % 1000000, cost_pico) END) VIRTUAL
+);
+CREATE INDEX usage_time ON usage (time);
+CREATE TABLE discarded (
+  seq INTEGER PRIMARY KEY,
+  time INTEGER NOT NULL,
+  request_id TEXT NOT NULL,
+  key TEXT,
+  model TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  upstream_model TEXT NOT NULL,
+  outcome TEXT NOT NULL,
+  status INTEGER,
+  input_tokens INTEGER,
+  cached_tokens INTEGER,
+  cache_write_tokens INTEGER,
+  input_audio_tokens INTEGER,
+  output_tokens INTEGER,
+  reasoning_tokens INTEGER,
+  output_audio_tokens INTEGER,
+  upstream_request_id TEXT
+);
+CREATE INDEX discarded_time ON discarded (time);
+CREATE TABLE hourly (
+  hour INTEGER NOT NULL, -- hours since 1970, UTC
+  model TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  key TEXT NOT NULL, -- '' for none
+  requests INTEGER NOT NULL,
+  unpriced INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  cost_micro INTEGER NOT NULL,
+  cost_pico INTEGER NOT NULL,
+  PRIMARY KEY (hour, model, provider, key)
+) WITHOUT ROWID;
+INSERT INTO meta VALUES ('instance', lower(hex(randomblob(16)))), ('position', 0), ('kept_since', 0);
+";
+
+/// What is wrong, with the database's name.
+pub(super) fn tell(path: &Path) -> impl Fn(rusqlite::Error) -> String {
+    move |error| format!("{}: {error}", path.display())
+}
+
+/// One of `meta`'s numbers.
+pub(super) fn meta(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    let sql = "SELECT value FROM meta WHERE name = ?1";
+    connection.query_row(sql, [name], |row| row.get(0))
+}
+
+/// Whether it is a ledger that this version knows.
+///
+/// # Errors
+/// What it is instead.
+pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<bool, String> {
+    let schema = connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
+    match schema.map_err(tell(path))? {
+        SCHEMA => Ok(true),
+        0 => {
+            let sql = "SELECT count(*) FROM sqlite_schema";
+            let tables: i64 = connection
+                .query_row(sql, [], |row| row.get(0))
+                .map_err(tell(path))?;
+            match tables {
+                0 => Ok(false),
+                _ => Err(format!("{}: a database, but no ledger", path.display())),
+            }
+        }
+        newer => Err(format!(
+            "{}: a ledger of version {newer}, which a newer standin made; this one knows {SCHEMA}",
+            path.display()
+        )),
+    }
+}
+
+/// The database of one ledger, open for writing.
+pub(super) struct Store {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Store {
+    /// Opens it, and makes it where it is not there.
+    ///
+    /// # Errors
+    /// In words: it is locked, read-only, damaged, something else, newer.
+    pub(super) fn open(path: &Path) -> Result<Self, String> {
+        let mut connection = Connection::open(path).map_err(tell(path))?;
+        Self::prepare(&mut connection, path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            connection,
+        })
+    }
+
+    fn prepare(connection: &mut Connection, path: &Path) -> Result<(), String> {
+        connection.busy_timeout(PATIENCE).map_err(tell(path))?;
+        if connection.is_readonly("main").map_err(tell(path))? {
+            return Err(format!("{}: cannot be written", path.display()));
+        }
+        let is_there = recognize(connection, path)?;
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+            .map_err(tell(path))?;
+        if !is_there {
+            let mut make = || {
+                let all = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                all.execute_batch(TABLES)?;
+                all.pragma_update(None, "user_version", SCHEMA)?;
+                all.commit()
+            };
+            make().map_err(tell(path))?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> rusqlite::Result<Transaction<'_>> {
+        let immediate = TransactionBehavior::Immediate;
+        self.connection.transaction_with_behavior(immediate)
+    }
+}
+
+impl Sink for Store {
+    fn position(&mut self) -> Result<u64, String> {
+        let position = meta(&self.connection, "position").map_err(tell(&self.path))?;
+        Ok(position.unsigned_abs())
+    }
+
+    fn take(&mut self, from: u64, to: u64, batch: &[(u64, Entry<'_>)]) -> Result<(), String> {
+        let path = self.path.clone();
+        let mut take = || {
+            let all = self.begin()?;
+            let sql = "UPDATE meta SET value = ?2 WHERE name = 'position' AND value = ?1";
+            let moved = all.execute(sql, params![whole(from), whole(to)])?;
+            if moved == 1 {
+                fill(&all, batch)?;
+                all.commit()?;
+            }
+            Ok(moved == 1)
+        };
+        match take().map_err(tell(&path))? {
+            true => Ok(()),
+            false => Err(format!("{}: someone else wrote to it", path.display())),
+        }
+    }
+
+    fn trim(&mut self, before: i64, most: usize) -> Result<usize, String> {
+        let path = self.path.clone();
+        let mut trim = || {
+            let all = self.begin()?;
+            // Readers look no further back, whether or not rows are left there.
+            let sql = "UPDATE meta SET value = ?1 WHERE name = 'kept_since' AND value < ?1";
+            all.execute(sql, [before])?;
+            all.execute("DELETE FROM hourly WHERE hour < ?1", [before / HOUR])?;
+            let mut gone = 0;
+            for table in ["usage", "discarded"] {
+                let sql = format!(
+                    "DELETE FROM {table} WHERE seq IN (SELECT seq FROM {table} WHERE time < ?1 LIMIT ?2)"
+                );
+                gone += all.execute(&sql, params![before, whole((most - gone) as u64)])?;
+            }
+            all.commit()?;
+            Ok(gone)
+        };
+        trim().map_err(tell(&path))
+    }
+}
+
+/// What `hourly` groups by: hour, model, provider, key.
+type Group<'a> = (i64, &'a str, &'a str, &'a str);
+
+fn fill(all: &Transaction<'_>, batch: &[(u64, Entry<'_>)]) -> rusqlite::Result<()> {
+    let mut usage = all.prepare(&insert("usage", &USAGE))?;
+    let mut discarded = all.prepare(&insert("discarded", &DISCARDED))?;
+    let mut hours: HashMap<Group<'_>, Sums> = HashMap::new();
+    for (seq, entry) in batch {
+        match entry {
+            Entry::Usage(record) => {
+                put_usage(&mut usage, *seq, record)?;
+                let key = record.key.as_deref().unwrap_or_default();
+                let hour = entry.millis() / HOUR;
+                let group = (hour, &*record.model, &*record.provider, key);
+                hours.entry(group).or_default().add(record);
+            }
+            Entry::Discarded(record) => put_discarded(&mut discarded, *seq, record)?,
+        }
+    }
+    let sums = "requests unpriced input_tokens cached_tokens output_tokens reasoning_tokens cost_micro cost_pico";
+    let more: Vec<String> = sums
+        .split(' ')
+        .map(|sum| format!("{sum} = {sum} + excluded.{sum}"))
+        .collect();
+    let mut hourly = all.prepare(&format!(
+        "INSERT INTO hourly VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12) ON CONFLICT DO UPDATE SET {}",
+        more.join(", ")
+    ))?;
+    for ((hour, model, provider, key), sums) in hours {
+        let [micro, pico] = money(sums.cost);
+        hourly.execute(params![
+            hour,
+            model,
+            provider,
+            key,
+            whole(sums.requests),
+            whole(sums.unpriced),
+            whole(sums.input),
+            whole(sums.cached),
+            whole(sums.output),
+            whole(sums.reasoning),
+            micro,
+            pico,
+        ])?;
+    }
+    Ok(())
+}
+
+const USAGE: [&str; 21] = [
+    "seq",
+    "time",
+    "request_id",
+    "key",
+    "tags",
+    "requested",
+    "model",
+    "provider",
+    "upstream_model",
+    "reported_model",
+    "upstream_request_id",
+    "endpoint",
+    "estimated",
+    "service_tier",
+    "cost_micro",
+    "cost_pico",
+    "prices",
+    "trail",
+    "first_token_ms",
+    "duration_ms",
+    "streamed",
+];
+
+const DISCARDED: [&str; 10] = [
+    "seq",
+    "time",
+    "request_id",
+    "key",
+    "model",
+    "provider",
+    "upstream_model",
+    "outcome",
+    "status",
+    "upstream_request_id",
+];
+
+fn insert(table: &str, columns: &[&str]) -> String {
+    let mut columns = [columns, &COLUMNS].concat();
+    if table == "usage" {
+        columns.push("ended");
+    }
+    let places: Vec<String> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
+    let (columns, places) = (columns.join(", "), places.join(", "));
+    format!("INSERT INTO {table} ({columns}) VALUES ({places})")
+}
+
+fn put_usage(to: &mut Statement<'_>, seq: u64, record: &Record<'_>) -> rusqlite::Result<()> {
+    let requested = serde_json::to_string(&record.requested).unwrap_or_default();
+    let cost = record.cost.map(believed).map(money);
+    let period = |period: Option<Duration>| period.map(|p| i64::try_from(p.as_millis()).ok());
+    let [a, b, c, d, e, f, g] = row(&record.tokens).map(tokens);
+    let values = params![
+        whole(seq),
+        millis::of(record.time),
+        record.request_id,
+        record.key,
+        record.tags,
+        requested,
+        record.model,
+        record.provider,
+        record.upstream_model,
+        record.reported_model,
+        record.upstream_request_id,
+        record.endpoint,
+        record.estimated,
+        record.service_tier,
+        cost.map(|cost| cost[0]),
+        cost.map(|cost| cost[1]),
+        record.prices,
+        record.trail,
+        period(record.first_token),
+        period(record.duration),
+        record.streamed,
+        a,
+        b,
+        c,
+        d,
+        e,
+        f,
+        g,
+        record.ended.label(),
+    ];
+    to.execute(values).map(drop)
+}
+
+fn put_discarded(to: &mut Statement<'_>, seq: u64, it: &Discarded<'_>) -> rusqlite::Result<()> {
+    let counts = it.tokens.as_ref().map(|counts| row(counts).map(tokens));
+    let [a, b, c, d, e, f, g] = match counts {
+        Some(counts) => counts.map(Some),
+        None => [None; 7],
+    };
+    let values = params![
+        whole(seq),
+        millis::of(it.time),
+        it.request_id,
+        it.key,
+        it.model,
+        it.provider,
+        it.upstream_model,
+        it.outcome,
+        it.status,
+        it.upstream_request_id,
+        a,
+        b,
+        c,
+        d,
+        e,
+        f,
+        g,
+    ];
+    to.execute(values).map(drop)
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn tokens(count: u64) -> i64 {
+    whole(count).min(MOST_TOKENS)
+}
+
+/// The count that stands in the row, for sums beside it.
+pub(super) fn counted(count: u64) -> u64 {
+    tokens(count).unsigned_abs()
+}
+
+/// The cost that stands in the row, for sums beside it.
+pub(super) fn believed(cost: Usd) -> Usd {
+    let most = u128::from(MOST_MICROS.unsigned_abs()) * MICRO;
+    Usd::from_pico(cost.pico().min(most))
+}
+
+/// Micro-dollars, and the parts of 10⁻¹² dollars below.
+fn money(cost: Usd) -> [i64; 2] {
+    let micro = i64::try_from(cost.pico() / MICRO).unwrap_or(i64::MAX);
+    let pico = i64::try_from(cost.pico() % MICRO).unwrap_or_default();
+    [micro, pico]
+}
+
+/// A connection that reads only; `None` where there is no database yet.
+///
+/// # Errors
+/// In words, as for writing.
+pub(super) fn for_reading(path: &Path) -> Result<Option<Connection>, String> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(tell(path))?;
+    connection.busy_timeout(PATIENCE).map_err(tell(path))?;
+    connection.execute_batch("BEGIN").map_err(tell(path))?;
+    Ok(recognize(&connection, path)?.then_some(connection))
+}
