@@ -247,3 +247,61 @@ async fn without_a_ledger_usage_says_so() {
         assert_eq!(out.status.code(), Some(2), "{wrong}");
     }
 }
+
+/// Fills the ledger's tables as the import would, with one request every
+/// quarter of a second: ten million are a month.
+const MONTH: &str = "
+INSERT INTO usage (seq, time, request_id, key, tags, requested, model, provider, upstream_model,
+  endpoint, input_tokens, cached_tokens, cache_write_tokens, input_audio_tokens, output_tokens,
+  reasoning_tokens, output_audio_tokens, estimated, cost_micro, cost_pico, trail, streamed, ended)
+WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?2)
+SELECT n, ?1 - (?2 - n) * 250, hex(randomblob(16)), 'key-' || n % 20, '{}', '[]',
+  'p/model-' || n % 10, 'p', 'model-' || n % 10, '/v1/chat/completions', n % 5000, n % 100, 0, 0,
+  n % 700, n % 50, 0, 0, iif(n % 9 = 0, NULL, n % 30000), iif(n % 9 = 0, NULL, n % 1000000),
+  '[{\"model\":\"p/model\",\"provider\":\"p\",\"outcome\":\"answered\",\"status\":200,\"ms\":1200}]',
+  1, 'answered' FROM n;";
+
+const HOURS: &str = "
+INSERT INTO hourly SELECT time / 3600000, model, provider, key, count(*),
+  sum(cost_micro IS NULL), sum(input_tokens), sum(cached_tokens), sum(output_tokens),
+  sum(reasoning_tokens), sum(ifnull(cost_micro, 0)), sum(ifnull(cost_pico, 0))
+FROM usage GROUP BY 1, 2, 3, 4;";
+
+/// Measures, and asserts nothing of the time: `cargo test --release --test it
+/// ten_million -- --ignored --nocapture`. Takes some gigabytes in the folder of
+/// temporary files; `STANDIN_ROWS` may ask for fewer.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn ten_million_rows_are_added_up() {
+    use std::io::Write;
+    let folder = Folder::new();
+    folder.write("standin.yaml", CONFIG);
+    drop(open(&folder));
+    let rows = std::env::var("STANDIN_ROWS").map_or(10_000_000, |rows| rows.parse().unwrap());
+    let database = rusqlite::Connection::open(folder.file("usage.db")).unwrap();
+    let last = now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let last = i64::try_from(last.as_millis()).unwrap();
+    database.execute(MONTH, [last, rows]).unwrap();
+    database.execute_batch(HOURS).unwrap();
+    let position = "UPDATE meta SET value = ?1 WHERE name = 'position'";
+    database.execute(position, [rows]).unwrap();
+    database
+        .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        .unwrap();
+    let mut out = std::io::stdout();
+    for arguments in [
+        &["--since", "24h"][..],
+        &["--since", "40d"],
+        &["--since", "40d", "--by", "key"],
+        &["--since", "40d", "--by", "day"],
+    ] {
+        let begin = tokio::time::Instant::now();
+        let json = json_of(&folder, arguments).await;
+        let requests = &json["total"]["requests"];
+        let took = begin.elapsed();
+        writeln!(out, "{arguments:?}: {requests} requests in {took:?}").unwrap();
+        if arguments.contains(&"40d") {
+            assert_eq!(requests.as_i64(), Some(rows));
+        }
+    }
+}

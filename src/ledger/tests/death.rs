@@ -78,10 +78,13 @@ fn what_was_acknowledged_survives_kill_9() {
         assert!(seen >= until, "round {round}: it ended by itself");
         child.wait().unwrap();
     }
+    // Read as it was left, and again when all has been brought over.
+    let left = place.rows();
     let ledger = place.open_short();
     ledger.flush().unwrap();
     assert_eq!(ledger.state().damaged, 0);
     let rows = place.rows();
+    assert_eq!(left, rows);
     let by_number: HashMap<u64, &String> = rows.iter().map(|row| (row.0, &row.1)).collect();
     for (seq, id) in &acknowledged {
         assert_eq!(by_number.get(seq), Some(&id));
