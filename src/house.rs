@@ -1,13 +1,16 @@
 //! One immutable snapshot of all that a request needs. A request takes it
 //! once and keeps it, whatever is reloaded meanwhile.
 
+use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
-use crate::config::Config;
+use crate::access::Access;
+use crate::config::{self, Config, OnError};
 use crate::health::Board;
+use crate::ledger::{Ledger, Reader};
 use crate::upstream::{Pool, Ways};
 
 /// One configuration and the ways to its providers.
@@ -18,6 +21,11 @@ pub struct House {
     pub ways: Ways,
     /// What is known of its targets.
     pub board: Board,
+    /// Who may come in, and how much they have used.
+    pub access: Access,
+    /// Where usage is written down, if anywhere. The same for as long as the
+    /// process lives.
+    pub ledger: Option<Arc<Ledger>>,
 }
 
 impl House {
@@ -25,13 +33,16 @@ impl House {
     /// targets is kept.
     ///
     /// # Errors
-    /// A credential file that cannot be read, in one sentence.
+    /// A credential file that cannot be read, or a ledger that cannot say what
+    /// a new key has spent, in one sentence.
     pub fn build(
         config: Config,
         pool: &Pool,
+        ledger: Option<Arc<Ledger>>,
         before: Option<&Self>,
-        now: Instant,
+        clocks: Clocks,
     ) -> Result<Self, String> {
+        let now = clocks.now;
         let ways = Ways::new(&config, pool, before.map(|before| &before.ways))?;
         let board = Board::new(&config, before.map(|before| &before.board), now);
         if let Some(before) = before {
@@ -39,11 +50,25 @@ impl House {
                 board.credential_changed(provider, board.moment(now));
             }
         }
+        let access = access(&config, ledger.as_deref(), before, clocks.wall)?;
         Ok(Self {
             config,
             ways,
             board,
+            access,
+            ledger,
         })
+    }
+
+    /// Whether what is answered now can be written down, or need not be.
+    pub fn is_recorded(&self) -> bool {
+        let refuses = |ledger: &config::Ledger| ledger.on_error == OnError::Refuse;
+        match &self.ledger {
+            Some(ledger) if self.config.ledger.as_ref().is_some_and(refuses) => {
+                ledger.state().journal.is_none()
+            }
+            Some(_) | None => true,
+        }
     }
 
     /// Reads credential files again that have changed; a provider with another
@@ -54,6 +79,45 @@ impl House {
             self.board.credential_changed(&provider, now);
         }
     }
+}
+
+/// Both clocks, read at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// The one that never goes back.
+    pub now: Instant,
+    /// The wall's.
+    pub wall: SystemTime,
+}
+
+fn access(
+    config: &Config,
+    ledger: Option<&Ledger>,
+    before: Option<&House>,
+    today: SystemTime,
+) -> Result<Access, String> {
+    let before = before.map(|before| &before.access);
+    let path = ledger
+        .and(config.ledger.as_ref())
+        .map(|ledger| &*ledger.path);
+    if path.is_none() && config.keys.iter().any(|key| key.budget.is_some()) {
+        log::warn!("without `ledger`, what keys have spent is forgotten at a restart");
+    }
+    let reader = path.filter(|_| !config.keys.is_empty()).map(Reader::open);
+    let reader = reader.transpose()?;
+    let failed = Cell::new(None);
+    let spent = |key: &str, since: SystemTime| {
+        let spent = reader.as_ref().map(|reader| reader.spent_since(key, since));
+        spent
+            .transpose()
+            .unwrap_or_else(|why| {
+                failed.set(Some(why));
+                None
+            })
+            .unwrap_or_default()
+    };
+    let access = Access::new(config, before, &spent, today);
+    failed.into_inner().map_or(Ok(access), Err)
 }
 
 /// The house that new requests take.

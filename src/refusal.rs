@@ -61,6 +61,9 @@ pub enum Refusal {
         /// Until it fits; `None` where it alone is more than the limit.
         wait: Option<Duration>,
     },
+    /// What an answer costs could not be written down, and the operator wants
+    /// no answer then.
+    Unrecorded,
     /// More names than `limits.max_candidates`.
     TooManyCandidates(usize),
     /// The request's key is none that is known.
@@ -86,7 +89,7 @@ impl Refusal {
             Self::Budget { .. } | Self::RequestLimit { .. } | Self::TokenLimit { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Draining | Self::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoKey | Self::UnknownKey => StatusCode::UNAUTHORIZED,
@@ -126,6 +129,7 @@ impl Refusal {
             Self::UnknownKey => "unknown_key",
             Self::UnknownModel(_) => "model_not_found",
             Self::UnknownPath => "not_found",
+            Self::Unrecorded => "ledger_unavailable",
             Self::UnsupportedMedia => "unsupported_media_type",
         }
     }
@@ -149,6 +153,7 @@ impl Refusal {
             | Self::TooLarge(_)
             | Self::UnknownKey
             | Self::UnknownPath
+            | Self::Unrecorded
             | Self::UnsupportedMedia => None,
         }
     }
@@ -204,6 +209,9 @@ impl Refusal {
             Self::UnknownPath => {
                 "There is nothing at this path. Known: /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses, /v1/models.".into()
             }
+            Self::Unrecorded => {
+                "What this request would cost cannot be written down at the moment; send it again later.".into()
+            }
             Self::UnsupportedMedia => {
                 "The body must be JSON (`content-type: application/json`), not compressed.".into()
             }
@@ -233,6 +241,7 @@ impl Refusal {
             | Self::UnknownKey
             | Self::UnknownModel(_)
             | Self::UnknownPath
+            | Self::Unrecorded
             | Self::UnsupportedMedia => false,
         }
     }
@@ -259,6 +268,7 @@ impl Refusal {
             | Self::UnknownKey
             | Self::UnknownModel(_)
             | Self::UnknownPath
+            | Self::Unrecorded
             | Self::UnsupportedMedia => return None,
         };
         let part = u64::from(wait.subsec_nanos() > 0);
@@ -287,6 +297,7 @@ impl Refusal {
             | Self::UnknownKey
             | Self::UnknownModel(_)
             | Self::UnknownPath
+            | Self::Unrecorded
             | Self::UnsupportedMedia => kind(self.status()),
         }
     }

@@ -1,5 +1,6 @@
-//! The admin port: health, readiness, live state, reload.
+//! The admin port: health, readiness, live state, usage, reload.
 
+mod rows;
 mod status;
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 
 use self::status::Clocks;
 use crate::base::Secret;
-use crate::front::{Door, Drain, Ids, Kept, answer_json};
+use crate::front::{Door, Drain, Ids, Kept, answer_text};
 use crate::house::Current;
 
 /// A wish to reload, and where its result goes: an error is what `standin
@@ -58,11 +59,11 @@ impl Admin {
     }
 
     /// What is asked, and by what right.
-    async fn answer(&self, session: &ServerSession) -> (StatusCode, Value) {
+    async fn answer(&self, session: &ServerSession) -> Reply {
         let head = session.req_header();
         let path = head.uri.path();
         let known = match path {
-            "/healthz" | "/readyz" | "/status" => {
+            "/healthz" | "/readyz" | "/status" | "/-/usage" => {
                 matches!(head.method, Method::GET | Method::HEAD)
             }
             "/-/reload" => head.method == Method::POST,
@@ -80,18 +81,50 @@ impl Admin {
             return refused(StatusCode::FORBIDDEN, why);
         }
         match path {
-            "/healthz" => (StatusCode::OK, json!({"status": "alive"})),
-            "/readyz" if self.proxy.is_draining() => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                json!({"status": "draining"}),
-            ),
-            "/readyz" => (StatusCode::OK, json!({"status": "ready"})),
+            "/healthz" => Reply::json(StatusCode::OK, &json!({"status": "alive"})),
+            "/readyz" => self.readiness(),
             _ if !self.may(&head.headers) => {
                 let why = "This needs `authorization: Bearer` with the admin_token.";
                 refused(StatusCode::UNAUTHORIZED, why)
             }
-            "/status" => (StatusCode::OK, self.status()),
+            "/status" => Reply::json(StatusCode::OK, &self.status()),
+            "/-/usage" => self.usage(head.uri.query()).await,
             _ => self.reload().await,
+        }
+    }
+
+    fn readiness(&self) -> Reply {
+        let (status, why) = if self.proxy.is_draining() {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining")
+        } else if !self.house.load().is_recorded() {
+            (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable")
+        } else {
+            (StatusCode::OK, "ready")
+        };
+        Reply::json(status, &json!({"status": why}))
+    }
+
+    /// The ledger's rows after a number, oldest first, one JSON object a line:
+    /// for collectors, which ask again after the last one's `seq`.
+    async fn usage(&self, query: Option<&str>) -> Reply {
+        let Some(asked) = rows::Asked::read(query) else {
+            return refused(StatusCode::BAD_REQUEST, rows::USAGE);
+        };
+        let config = self.house.load().config.ledger.clone();
+        let Some(ledger) = config.filter(|_| self.house.load().ledger.is_some()) else {
+            let why = "There is no ledger: the configuration has no `ledger`.";
+            return refused(StatusCode::NOT_FOUND, why);
+        };
+        // Files are read where nobody waits for the thread.
+        let read = tokio::task::spawn_blocking(move || asked.rows(&ledger.path));
+        match read.await {
+            Ok(Ok(rows)) => Reply {
+                status: StatusCode::OK,
+                media: HeaderValue::from_static("application/x-ndjson"),
+                body: rows,
+            },
+            Ok(Err(why)) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
+            Err(_) => refused(StatusCode::SERVICE_UNAVAILABLE, "Shutting down."),
         }
     }
 
@@ -113,7 +146,7 @@ impl Admin {
         }
     }
 
-    async fn reload(&self) -> (StatusCode, Value) {
+    async fn reload(&self) -> Reply {
         let (tell, told) = oneshot::channel();
         let sent = self.reload.send(tell).await;
         let result = match sent {
@@ -121,7 +154,7 @@ impl Admin {
             Err(_) => None,
         };
         match result {
-            Some(Ok(())) => (StatusCode::OK, json!({"result": "accepted"})),
+            Some(Ok(())) => Reply::json(StatusCode::OK, &json!({"result": "accepted"})),
             Some(Err(problems)) => refused(StatusCode::UNPROCESSABLE_ENTITY, &problems),
             None => refused(StatusCode::SERVICE_UNAVAILABLE, "Shutting down."),
         }
@@ -130,8 +163,12 @@ impl Admin {
 
 impl Door for Admin {
     async fn serve(&self, session: &mut ServerSession) -> Kept {
-        let (status, body) = self.answer(session).await;
-        answer_json(session, status, self.ids.request_id(), &body).await
+        let Reply {
+            status,
+            media,
+            body,
+        } = self.answer(session).await;
+        answer_text(session, status, self.ids.request_id(), media, body).await
     }
 
     fn header_timeout(&self) -> Duration {
@@ -147,14 +184,31 @@ impl Door for Admin {
     }
 }
 
-fn refused(status: StatusCode, message: &str) -> (StatusCode, Value) {
+/// What is answered.
+struct Reply {
+    status: StatusCode,
+    media: HeaderValue,
+    body: String,
+}
+
+impl Reply {
+    fn json(status: StatusCode, body: &Value) -> Self {
+        Self {
+            status,
+            media: HeaderValue::from_static("application/json"),
+            body: body.to_string(),
+        }
+    }
+}
+
+fn refused(status: StatusCode, message: &str) -> Reply {
     let error = json!({
         "message": message,
         "type": "invalid_request_error",
         "param": null,
         "code": status.as_u16().to_string(),
     });
-    (status, json!({"error": error}))
+    Reply::json(status, &json!({"error": error}))
 }
 
 const SCHEME: &[u8] = b"Bearer ";

@@ -100,6 +100,16 @@ impl Endpoint {
         }
     }
 
+    /// The path that clients ask for.
+    pub fn route(self) -> &'static str {
+        match self {
+            Self::Chat => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
+            Self::Embeddings => "/v1/embeddings",
+            Self::Responses => "/v1/responses",
+        }
+    }
+
     /// Whether a request without `models` falls back to the model's own
     /// `fallbacks`. Vectors of two models cannot be compared with each other,
     /// and a stored response lives at one provider, so only answers in words

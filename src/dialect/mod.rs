@@ -17,4 +17,4 @@ pub use error::{ErrorSays, in_200, verdict};
 pub use event::{Event, Worth};
 pub use kind::Kind;
 pub use plain::Plain;
-pub use usage::tokens;
+pub use usage::{service_tier, tokens};

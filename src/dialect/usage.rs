@@ -204,7 +204,7 @@ pub(super) fn within(object: &[u8]) -> Option<Tokens> {
 
 /// The service tier that an answer names, if it is one that may have prices of
 /// its own. OpenAI calls `priority` `fast` too.
-pub(super) fn service_tier(value: &[u8]) -> Option<&'static str> {
+pub fn service_tier(value: &[u8]) -> Option<&'static str> {
     let named = json::string(value)?;
     let named = if named == "fast" { "priority" } else { &named };
     let mut tiers = crate::usage::Price::TIERS.into_iter();

@@ -1,7 +1,7 @@
 //! The way back to a client, on a pingora session.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
 use serde_json::Value;
@@ -136,6 +136,9 @@ impl Committed for Seated<'_> {
     }
 }
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
 /// Says no. The connection is closed where the refusal or an unread body
 /// asks for it.
 pub(crate) async fn refuse(
@@ -155,6 +158,16 @@ pub(crate) async fn refuse(
     if let Refusal::MethodNotAllowed(takes) = *refusal {
         headers.insert(header::ALLOW, HeaderValue::from_static(takes));
     }
+    if refusal.status() == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        headers.insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    if let Some(seconds) = refusal.retry_after() {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    } else if refusal.status() == StatusCode::TOO_MANY_REQUESTS {
+        // SDKs would try it again at once, and it will never fit.
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
     answer(
         session,
         refusal.status(),
@@ -172,14 +185,26 @@ pub(crate) async fn answer_json(
     id: HeaderValue,
     body: &Value,
 ) -> Kept {
+    answer_text(session, status, id, JSON, body.to_string()).await
+}
+
+/// The same, of any kind.
+pub(crate) async fn answer_text(
+    session: &mut ServerSession,
+    status: StatusCode,
+    id: HeaderValue,
+    media: HeaderValue,
+    body: String,
+) -> Kept {
     let mut headers = HeaderMap::new();
     headers.insert(REQUEST_ID, id);
+    headers.insert(header::CONTENT_TYPE, media);
     // HTTP/1.1 keeps it back by itself, and tells its length.
     let is_left_out = session.is_http2() && session.req_header().method == Method::HEAD;
     let body = if is_left_out {
         Bytes::new()
     } else {
-        body.to_string().into()
+        body.into()
     };
     answer(session, status, headers, body, false).await
 }
@@ -191,8 +216,7 @@ async fn answer(
     body: Bytes,
     closes: bool,
 ) -> Kept {
-    let json = HeaderValue::from_static("application/json");
-    headers.insert(header::CONTENT_TYPE, json);
+    headers.entry(header::CONTENT_TYPE).or_insert(JSON);
     // A client that is still sending would have its body taken for its next
     // request.
     let closes = closes || (!session.is_http2() && !session.is_body_done());

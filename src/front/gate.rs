@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode};
 use pingora_core::protocols::http::ServerSession;
+use tokio::time::Instant;
 
 use super::client::{Guest, answer_json, refuse};
 use super::connection::{Door, Kept};
 use super::drain::Drain;
 use super::ids::Ids;
 use super::{intake, models};
+use crate::access::{Entered, Holder};
 use crate::base::Endpoint;
 use crate::house::{Current, House};
 use crate::journey::{self, Ask, Entry, Means, Receipt};
@@ -51,6 +53,21 @@ impl Gate {
         Self { house, drain, ids }
     }
 
+    /// Lets a request in under its key's limits.
+    fn enter(
+        &self,
+        ask: &Ask,
+        asks: Option<&Arc<Holder>>,
+        house: &House,
+    ) -> Result<Option<Entered>, Refusal> {
+        let Some(holder) = asks else {
+            return Ok(None);
+        };
+        let guess = ask.tokens() + ask.answer_tokens();
+        let now = house.board.moment(Instant::now().into_std());
+        holder.enter(guess, now).map(Some)
+    }
+
     fn id(&self, session: &ServerSession) -> HeaderValue {
         headers::request_id(&session.req_header().headers)
             .and_then(|id| HeaderValue::from_str(id).ok())
@@ -63,15 +80,24 @@ impl Gate {
         endpoint: Endpoint,
         id: HeaderValue,
         house: &House,
+        asks: Option<&Arc<Holder>>,
     ) -> Kept {
         let body = match intake::body(session, &house.config.limits).await {
             Ok(body) => body,
             Err(intake::NoBody::Gone) => return Kept::Close,
             Err(intake::NoBody::Refused(refusal)) => return refuse(session, &refusal, id).await,
         };
+        let is_recorded = house.is_recorded();
+        if !is_recorded {
+            return refuse(session, &Refusal::Unrecorded, id).await;
+        }
         let from = &session.req_header().headers;
         let ask = match Ask::read(endpoint, id.clone(), from, body, &house.config) {
             Ok(ask) => ask,
+            Err(refusal) => return refuse(session, &refusal, id).await,
+        };
+        let entered = match self.enter(&ask, asks, house) {
+            Ok(entered) => entered,
             Err(refusal) => return refuse(session, &refusal, id).await,
         };
         let mut kept = Kept::Close;
@@ -80,9 +106,10 @@ impl Gate {
             config: &house.config,
             board: &house.board,
             out: &house.ways,
+            ledger: house.ledger.as_deref(),
             dice: self.ids.dice(),
         };
-        let journey = journey::run(&ask, &means, guest);
+        let journey = journey::run(&ask, &means, entered, guest);
         // On the heap: what a journey holds across its awaits is the largest
         // part of a connection's task, and most connections are idle.
         let refusal = match Box::pin(journey).await {
@@ -110,16 +137,20 @@ impl Door for Gate {
         let path = head.uri.path().to_owned();
         let is = |method: &Method| head.method == *method;
         let reads = is(&Method::GET) || is(&Method::HEAD);
+        let asks = match house.access.who(&head.headers) {
+            Ok(asks) => asks,
+            Err(refusal) => return refuse(session, &refusal, id).await,
+        };
         match Route::of(&path) {
             None => refuse(session, &Refusal::UnknownPath, id).await,
             Some(Route::Operation(endpoint)) if is(&Method::POST) => {
-                self.operation(session, endpoint, id, &house).await
+                self.operation(session, endpoint, id, &house, asks).await
             }
             Some(Route::Models) if reads => {
-                let list = models::list(&house.config);
+                let list = models::list(&house.config, asks);
                 answer_json(session, StatusCode::OK, id, &list).await
             }
-            Some(Route::Model(name)) if reads => match models::one(&house.config, name) {
+            Some(Route::Model(name)) if reads => match models::one(&house.config, name, asks) {
                 Some(model) => answer_json(session, StatusCode::OK, id, &model).await,
                 None => {
                     let refusal = Refusal::UnknownModel(name.to_owned());
@@ -165,13 +196,19 @@ fn log_line(ask: &Ask, receipt: &Receipt) {
             Entry::Tried(tried) => Some(tried.pass.target.provider.name.as_str()),
             Entry::Skipped(..) => None,
         });
+    let cost = receipt.charged.and_then(|charged| charged.cost);
     log::info!(
-        "request {} {}: {} [{walk}] status={} provider={} first_ms={} ms={} bytes={}",
+        "request {} {}: {} [{walk}] status={} provider={} tokens={} cost={} first_ms={} ms={} bytes={}",
         ask.id.to_str().unwrap_or_default(),
         ask.endpoint.path(),
         receipt.end.label(),
         receipt.status.map_or(0, |status| status.as_u16()),
         last.unwrap_or_default(),
+        receipt.charged.map_or_else(String::new, |charged| {
+            let about = if charged.estimated { "~" } else { "" };
+            format!("{about}{}/{}", charged.tokens.input, charged.tokens.output)
+        }),
+        cost.map_or_else(String::new, |cost| cost.to_string()),
         receipt.first.map_or(0, |first| first.as_millis()),
         receipt.took.as_millis(),
         receipt.sent,

@@ -17,6 +17,12 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// errors; no provider's comes near this.
 const MAX_NAME: usize = 256;
 
+/// Tokens of an answer whose request sets no bound.
+const USUAL_ANSWER: u64 = 1024;
+
+/// Tokens of an answer that are reserved at most.
+const LONG_ANSWER: u64 = 8192;
+
 /// One name of a request's list, and the model that it stands for.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -98,7 +104,20 @@ impl Ask {
         if memchr::memmem::find(&self.body, b";base64,").is_some() {
             return 0;
         }
-        self.body.len() as u64 / 4
+        (self.body.len() as u64).div_ceil(4)
+    }
+
+    /// How many tokens the answer may have, to reserve by: what the request
+    /// allows, up to a bound, since many allow far more than any answer takes.
+    pub fn answer_tokens(&self) -> u64 {
+        const NAMES: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
+        match self.endpoint {
+            Endpoint::Embeddings => 0,
+            Endpoint::Chat | Endpoint::Completions | Endpoint::Responses => {
+                let allowed = self.peek.whole_number(&self.body, &NAMES);
+                allowed.unwrap_or(USUAL_ANSWER).min(LONG_ANSWER)
+            }
+        }
     }
 
     /// Whether usage is asked for on the client's behalf, and what that adds

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ask::Ask;
 use super::failure::{Failure, wait};
+use super::meter::Meter;
 use super::plan::Pass;
 use super::stream::{EventStream, Held, Tap};
 use crate::config::Timeouts;
@@ -37,7 +38,7 @@ pub(super) enum Answer<X> {
     /// Too long to be held: what came so far, and how it goes on.
     Long(Head, Vec<Bytes>, Rewriter, X),
     /// A whole plain answer.
-    Plain(Head, Vec<Bytes>),
+    Plain(Head, Vec<Bytes>, Meter),
     /// A stream in which something has been said.
     Stream(Head, EventStream<X>),
 }
@@ -46,7 +47,7 @@ impl<X> Answer<X> {
     /// The upstream's status and headers.
     pub(super) fn head(&self) -> &Head {
         match self {
-            Self::Long(head, ..) | Self::Plain(head, _) | Self::Stream(head, _) => head,
+            Self::Long(head, ..) | Self::Plain(head, ..) | Self::Stream(head, _) => head,
         }
     }
 }
@@ -234,6 +235,7 @@ async fn error<X: Exchange>(head: Head, mut exchange: X, brings_rights: bool) ->
         body: body.into(),
         is_whole,
         says,
+        usage: None,
     }
 }
 
@@ -258,6 +260,7 @@ async fn held_stream<X: Exchange>(
             ..Failure::with_head(outcome, head)
         }),
         Held::Filtered => Err(Failure {
+            usage: stream.meter().usage,
             body: stream.take(),
             is_whole: true,
             ..Failure::with_head(Outcome::Moderated, head)
@@ -309,11 +312,29 @@ async fn held_plain<X: Exchange>(
         Err(pieces) => pieces.concat().into(),
     };
     match Plain::read(ask.endpoint, &body, ask.brings_rights) {
-        Plain::Answer { model: None, .. } => Ok(Answer::Plain(head, vec![body])),
         Plain::Answer {
-            model: Some(at), ..
-        } => Ok(Answer::Plain(head, named(&body, at, model).into())),
-        Plain::Filtered { model: at, .. } => Err(Failure {
+            model: at,
+            usage,
+            service_tier: tier,
+            said_bytes,
+        } => {
+            let reported = at.as_ref().and_then(|at| json::string(&body[at.clone()]));
+            let meter = Meter {
+                usage,
+                said: said_bytes.into(),
+                tier,
+                model: reported.map(Into::into),
+            };
+            let pieces = match at {
+                None => vec![body],
+                Some(at) => named(&body, at, model).into(),
+            };
+            Ok(Answer::Plain(head, pieces, meter))
+        }
+        Plain::Filtered {
+            model: at, usage, ..
+        } => Err(Failure {
+            usage,
             body: match at {
                 None => body,
                 Some(at) => named(&body, at, model).concat().into(),

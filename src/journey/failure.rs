@@ -9,6 +9,7 @@ use crate::dialect::ErrorSays;
 use crate::health::{Failed, LastError};
 use crate::outcome::{Blame, Outcome, Says};
 use crate::seam::{Broken, Head};
+use crate::usage::Tokens;
 use crate::wire::reset;
 
 /// An attempt that failed before commit.
@@ -24,6 +25,8 @@ pub struct Failure {
     pub is_whole: bool,
     /// What the error says.
     pub says: ErrorSays,
+    /// What it says it used all the same.
+    pub usage: Option<Tokens>,
     /// How long the provider asked us to stay away.
     pub wait: Option<Duration>,
 }
@@ -37,6 +40,7 @@ impl Failure {
             body: Bytes::new(),
             is_whole: false,
             says: ErrorSays::default(),
+            usage: None,
             wait: None,
         }
     }

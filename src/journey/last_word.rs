@@ -38,7 +38,7 @@ pub(super) fn last_word(
     let mut headers = headers_down(ask, trail, from);
     let (status, body) = match &failure.head {
         Some(head) if is_upstream_s => {
-            if failure.outcome == Outcome::Moderated && head.status.is_success() {
+            if hands_on_filtered(&failure) {
                 // An answer after all, so it says whose.
                 if let Some(tried) = trail.tried().last() {
                     name_who(&mut headers, &tried.pass);
@@ -71,6 +71,12 @@ pub(super) fn last_word(
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     (Head { status, headers }, vec![body])
+}
+
+/// Whether it is a filtered answer that goes to the client.
+pub(super) fn hands_on_filtered(failure: &Failure) -> bool {
+    let head = failure.head.as_ref();
+    failure.outcome == Outcome::Moderated && head.is_some_and(|head| head.status.is_success())
 }
 
 /// Whether the upstream's own status and body go to the client: those that

@@ -3,10 +3,12 @@
 //! The only asynchronous logic of the house, and the loop that joins it. It
 //! knows no socket: the two [seams](crate::seam) do.
 
+mod account;
 mod ask;
 mod attempt;
 mod failure;
 mod last_word;
+mod meter;
 mod plan;
 mod receipt;
 mod relay;
@@ -21,17 +23,20 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
+use self::account::Account;
 pub use self::ask::{Ask, Candidate, REQUEST_ID};
 use self::attempt::Answer;
 use self::failure::{Failure, wall_clock};
-use self::last_word::last_word;
+use self::last_word::{hands_on_filtered, last_word};
 pub use self::plan::Pass;
 use self::plan::{Plan, Step};
-pub use self::receipt::{End, Receipt};
+pub use self::receipt::{Charged, End, Receipt};
 pub use self::trail::{Entry, Trail, Tried};
+use crate::access::Entered;
 use crate::config::Config;
 use crate::health::{Admission, Board, Moment};
-use crate::outcome::{Blame, Next, Outcome};
+use crate::ledger::Ledger;
+use crate::outcome::{Blame, Next, Outcome, Skip};
 use crate::refusal::Refusal;
 use crate::seam::{Client, Exchange, Out};
 use crate::wire::Quota;
@@ -45,6 +50,8 @@ pub struct Means<'a, O> {
     pub board: &'a Board,
     /// The way to them.
     pub out: &'a O,
+    /// Where usage is written down, if anywhere.
+    pub ledger: Option<&'a Ledger>,
     /// 64 random bits: they draw among weighted targets and spread probes.
     pub dice: u64,
 }
@@ -59,28 +66,36 @@ impl<O> Means<'_, O> {
 /// answer or the last failure.
 ///
 /// # Errors
-/// None of the names is known: the client is given back unanswered.
-pub async fn run<O: Out, C: Client>(
-    ask: &Ask,
-    means: &Means<'_, O>,
+/// None of the names is known, or the request's key may use none of them or
+/// cannot pay for any: the client is given back unanswered, and the request
+/// counts for nothing.
+pub async fn run<'a, O: Out, C: Client>(
+    ask: &'a Ask,
+    means: &Means<'a, O>,
+    entered: Option<Entered>,
     client: C,
 ) -> Result<Receipt, (C, Refusal)> {
-    let Some(plan) = Plan::new(ask, means.board, means.dice) else {
-        let first = ask.candidates.first().map(|first| first.name.to_string());
-        return Err((client, Refusal::UnknownModel(first.unwrap_or_default())));
-    };
-    Ok(walk(ask, means, client, plan).await)
+    let account = Account::new(ask, means.ledger, means.board, entered);
+    match Plan::new(ask, means.board, &account, means.dice) {
+        Ok(plan) => walk(ask, means, account, client, plan).await,
+        Err(refusal) => {
+            account.withdraw();
+            Err((client, refusal))
+        }
+    }
 }
 
 async fn walk<'a, O: Out, C: Client>(
     ask: &'a Ask,
     means: &Means<'a, O>,
+    mut account: Account<'a>,
     mut client: C,
     mut plan: Plan<'a>,
-) -> Receipt {
-    let started = Instant::now();
+) -> Result<Receipt, (C, Refusal)> {
+    let started = account.started();
     let end = started + plan.total();
     let mut trail = Trail::default();
+    let mut refused = None;
     let mut last = Failure::bare(Outcome::Connect);
     while let Some(step) = plan.next(means.now()) {
         let began = Instant::now();
@@ -98,6 +113,11 @@ async fn walk<'a, O: Out, C: Client>(
                 failure
             }
             Step::Try(pass, mut admission) => {
+                if let Err(refusal) = account.reserve(&pass.target) {
+                    trail.skipped(pass.candidate, Some(pass.target), Skip::NotAllowed);
+                    refused = Some(refusal);
+                    continue;
+                }
                 let until = began + pass.share(end.saturating_duration_since(began));
                 let attempt = attempt_unless_gone(ask, &pass, means.out, until, &mut client);
                 let attempt = probing(attempt, ask, means, &pass, &mut admission);
@@ -106,10 +126,12 @@ async fn walk<'a, O: Out, C: Client>(
                         let status = answer.head().status.as_u16();
                         trail.answered(pass.clone(), status, began.elapsed());
                         let place = Place { pass, admission };
-                        return answered(ask, means, trail, place, answer, client, started).await;
+                        let way = (answer, client);
+                        return Ok(answered(ask, means, account, trail, place, way).await);
                     }
                     Err(failure) => {
                         admission.failed(failure.report(), means.now());
+                        account.discards(&pass, &failure);
                         trail.failed(pass, &failure, began.elapsed());
                         failure
                     }
@@ -123,7 +145,14 @@ async fn walk<'a, O: Out, C: Client>(
             break;
         }
     }
-    failed(ask, means, trail, last, client, started).await
+    match refused {
+        // Nothing was tried, because nothing could be paid for.
+        Some(refusal) if trail.tried().next().is_none() => {
+            account.withdraw();
+            Err((client, refusal))
+        }
+        _ => Ok(failed(ask, means, account, trail, last, client).await),
+    }
 }
 
 /// Who answers, and what is to be told of it.
@@ -183,12 +212,12 @@ async fn attempt_unless_gone<O: Out, C: Client>(
 async fn answered<O, X: Exchange, C: Client>(
     ask: &Ask,
     means: &Means<'_, O>,
+    account: Account<'_>,
     trail: Trail,
     place: Place<'_>,
-    answer: Answer<X>,
-    client: C,
-    started: Instant,
+    (answer, client): (Answer<X>, C),
 ) -> Receipt {
+    let started = account.started();
     let Place {
         pass,
         mut admission,
@@ -203,7 +232,10 @@ async fn answered<O, X: Exchange, C: Client>(
     };
     admission.headed(&quota, means.now());
     admission.said(means.now());
-    let relayed = relay::run(ask, &trail, &pass, answer, client).await;
+    let mut bill = account.bill(&trail, &pass, &answer.head().headers, Some(first));
+    let relayed = relay::run(ask, &trail, &pass, answer, client, &mut bill).await;
+    let charged = bill.charged();
+    drop(bill);
     match relayed.end {
         End::Answered => admission.finished(means.now()),
         End::Cut if !relayed.kept_waiting => {
@@ -215,6 +247,7 @@ async fn answered<O, X: Exchange, C: Client>(
     Receipt {
         trail,
         answered: Some(pass),
+        charged,
         end: relayed.end,
         status: Some(status),
         first: Some(first),
@@ -226,13 +259,15 @@ async fn answered<O, X: Exchange, C: Client>(
 async fn failed<O, C: Client>(
     ask: &Ask,
     means: &Means<'_, O>,
+    account: Account<'_>,
     trail: Trail,
     last: Failure,
     client: C,
-    started: Instant,
 ) -> Receipt {
+    let started = account.started();
     let mut receipt = Receipt {
         answered: None,
+        charged: None,
         end: End::ClientGone,
         status: None,
         first: None,
@@ -243,10 +278,18 @@ async fn failed<O, C: Client>(
     if last.outcome == Outcome::ClientGone {
         return receipt;
     }
+    let filtered = hands_on_filtered(&last)
+        .then(|| last.head.clone())
+        .flatten();
     let back = back(ask, means.board, means.now());
     let (head, body) = last_word(ask, &receipt.trail, last, back, Instant::now());
     let size = body.iter().map(|piece| piece.len() as u64).sum();
     receipt.status = Some(head.status);
+    if let (Some(from), Some(tried)) = (filtered, receipt.trail.tried().last()) {
+        // An answer after all, which costs nothing.
+        let bill = account.bill(&receipt.trail, &tried.pass, &from.headers, None);
+        receipt.charged = bill.close_filtered();
+    }
     if client.reply(head, body).await.is_ok() {
         receipt.end = End::Failed;
         receipt.sent = size;

@@ -7,11 +7,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::account::Account;
 use super::ask::{Ask, Candidate};
 use crate::base::ModelName;
 use crate::config::{Model, Target};
 use crate::health::{Admission, Board, LastError, Moment, Wish};
 use crate::outcome::Skip;
+use crate::refusal::Refusal;
 
 /// What is done next.
 #[derive(Debug)]
@@ -60,6 +62,7 @@ impl Pass {
 /// One name, or one home of it, that is still to come.
 #[derive(Clone, Copy, Debug)]
 enum Turn<'a> {
+    NotAllowed(&'a Candidate, &'a Arc<Target>),
     Target(&'a Candidate, &'a Arc<Target>),
     Unknown(&'a Candidate),
 }
@@ -78,22 +81,47 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Nothing where no candidate is known. `dice` draws among weighted
-    /// targets and spreads probes.
-    pub(super) fn new(ask: &'a Ask, board: &'a Board, dice: u64) -> Option<Self> {
-        let first = ask.candidates.iter().find_map(|c| c.model.as_ref())?;
-        let total = first.targets.first()?.timeouts.total;
+    /// `dice` draws among weighted targets and spreads probes.
+    ///
+    /// # Errors
+    /// No candidate is known, or none of those that are is allowed.
+    pub(super) fn new(
+        ask: &'a Ask,
+        board: &'a Board,
+        account: &Account<'_>,
+        dice: u64,
+    ) -> Result<Self, Refusal> {
+        let named = |candidate: Option<&Candidate>| {
+            candidate.map_or_else(String::new, |candidate| candidate.name.to_string())
+        };
+        let mut known = ask.candidates.iter().filter(|c| c.model.is_some());
+        let Some((first, model)) = known.next().and_then(|c| Some((c, c.model.as_ref()?))) else {
+            return Err(Refusal::UnknownModel(named(ask.candidates.first())));
+        };
+        let total = model
+            .targets
+            .first()
+            .map_or(Duration::ZERO, |t| t.timeouts.total);
         let mut turns = VecDeque::with_capacity(ask.candidates.len());
         for candidate in &ask.candidates {
             match &candidate.model {
                 None => turns.push_back(Turn::Unknown(candidate)),
                 Some(model) => {
                     let targets = drawn(model, dice).into_iter();
-                    turns.extend(targets.map(|target| Turn::Target(candidate, target)));
+                    turns.extend(targets.map(|target| {
+                        if account.may(&candidate.name, target) {
+                            Turn::Target(candidate, target)
+                        } else {
+                            Turn::NotAllowed(candidate, target)
+                        }
+                    }));
                 }
             }
         }
-        Some(Self {
+        if !turns.iter().any(|turn| matches!(turn, Turn::Target(..))) {
+            return Err(Refusal::NotAllowed(named(Some(first))));
+        }
+        Ok(Self {
             ask,
             board,
             dice,
@@ -119,6 +147,11 @@ impl<'a> Plan<'a> {
         let (candidate, target) = match self.turns.pop_front()? {
             Turn::Unknown(candidate) => {
                 return Some(Step::Skip(candidate.name.clone(), None, Skip::Unknown));
+            }
+            Turn::NotAllowed(candidate, target) => {
+                let target = Some(Arc::clone(target));
+                let name = candidate.name.clone();
+                return Some(Step::Skip(name, target, Skip::NotAllowed));
             }
             Turn::Target(candidate, target) => (candidate, target),
         };
@@ -157,7 +190,7 @@ impl<'a> Plan<'a> {
         let is_own = |turn: &&Turn<'_>| turn.is_of(candidate);
         let works = |turn: &Turn<'a>| match *turn {
             Turn::Target(_, target) => self.board.admits(self.wish(target, now)),
-            Turn::Unknown(_) => false,
+            Turn::NotAllowed(..) | Turn::Unknown(_) => false,
         };
         Pass {
             candidate: candidate.name.clone(),
@@ -177,7 +210,8 @@ impl<'a> Plan<'a> {
 impl Turn<'_> {
     fn is_of(&self, candidate: &Candidate) -> bool {
         match self {
-            Self::Target(own, _) | Self::Unknown(own) => std::ptr::eq(*own, candidate),
+            Self::Target(own, _) => std::ptr::eq(*own, candidate),
+            Self::NotAllowed(..) | Self::Unknown(_) => false,
         }
     }
 }

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use super::plan::Pass;
 use super::trail::Trail;
+use crate::usage::{Tokens, Usd};
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,17 @@ impl End {
     }
 }
 
+/// What an answer is charged at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charged {
+    /// What it used.
+    pub tokens: Tokens,
+    /// Whether that is a guess, since the provider did not say.
+    pub estimated: bool,
+    /// What it costs, where its price is known.
+    pub cost: Option<Usd>,
+}
+
 /// What is known of a request when it has ended.
 #[derive(Debug)]
 pub struct Receipt {
@@ -40,6 +52,8 @@ pub struct Receipt {
     pub trail: Trail,
     /// The target that answered.
     pub answered: Option<Pass>,
+    /// What that one is charged at.
+    pub charged: Option<Charged>,
     /// How it ended.
     pub end: End,
     /// The status the client was given, where it was given one.

@@ -7,18 +7,23 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::account::Bill;
 use super::ask::{Ask, REQUEST_ID};
 use super::attempt::Answer;
+use super::meter::Meter;
 use super::plan::Pass;
 use super::receipt::End;
 use super::stream::{EventStream, Flow};
 use super::taker::Taker;
 use super::trail::{Trail, printable};
 use crate::base::Endpoint;
+use crate::dialect::{service_tier, tokens};
+use crate::ledger::Ended;
 use crate::refusal::Failed;
 use crate::seam::{Client, Committed, Exchange, Gone, Head};
 use crate::wire::headers;
-use crate::wire::rewrite::Rewriter;
+use crate::wire::json;
+use crate::wire::rewrite::{Kept, Rewriter};
 
 /// `x-standin-attempts`
 pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-standin-attempts");
@@ -83,9 +88,12 @@ pub(super) async fn run<X: Exchange, C: Client>(
     pass: &Pass,
     answer: Answer<X>,
     client: C,
+    bill: &mut Bill<'_>,
 ) -> Relayed {
     let mut kept_waiting = false;
-    let (end, sent) = relay(ask, trail, pass, answer, client, &mut kept_waiting).await;
+    let way = (client, &mut kept_waiting);
+    let (end, sent) = relay(ask, trail, pass, answer, way, bill).await;
+    bill.close(end.ended());
     Relayed {
         end,
         sent,
@@ -98,8 +106,8 @@ async fn relay<X: Exchange, C: Client>(
     trail: &Trail,
     pass: &Pass,
     answer: Answer<X>,
-    client: C,
-    keeps_waiting: &mut bool,
+    (client, keeps_waiting): (C, &mut bool),
+    bill: &mut Bill<'_>,
 ) -> (End, u64) {
     let idle = pass.target.timeouts.idle;
     let mut head = head_down(ask, trail, pass, answer.head());
@@ -112,8 +120,10 @@ async fn relay<X: Exchange, C: Client>(
         .entry(header::CONTENT_TYPE)
         .or_insert(HeaderValue::from_static(usual));
     match answer {
-        Answer::Plain(_, body) => {
+        Answer::Plain(_, body, meter) => {
             let size = body.iter().map(|piece| piece.len() as u64).sum();
+            bill.meter = meter;
+            bill.close(Ended::Answered);
             match client.reply(head, body).await {
                 Ok(()) => (End::Answered, size),
                 Err(Gone) => (End::ClientGone, 0),
@@ -127,7 +137,7 @@ async fn relay<X: Exchange, C: Client>(
                 client,
                 keeps_waiting,
             };
-            long(first, rewriter, exchange, client, idle).await
+            long(first, rewriter, exchange, client, idle, bill).await
         }
         Answer::Stream(_, stream) => {
             let Ok(client) = client.commit(head).await else {
@@ -137,7 +147,7 @@ async fn relay<X: Exchange, C: Client>(
                 client,
                 keeps_waiting,
             };
-            events(ask.endpoint, stream, client, idle).await
+            events(ask.endpoint, stream, client, idle, bill).await
         }
     }
 }
@@ -159,10 +169,18 @@ async fn events<X: Exchange, C: Committed>(
     mut stream: EventStream<X>,
     mut client: C,
     idle: Duration,
+    bill: &mut Bill<'_>,
 ) -> (End, u64) {
     let mut sent = 0;
     let mut flow = stream.pass_frames();
     loop {
+        bill.meter.clone_from(stream.meter());
+        // The Responses API's last event is its end; only little may follow.
+        let is_over = endpoint == Endpoint::Responses && stream.is_finished();
+        // What is ready has the end in it: it is written down before it is seen.
+        if flow == Flow::Ended || is_over && flow == Flow::On {
+            bill.close(Ended::Answered);
+        }
         let ready = stream.take();
         sent += ready.len() as u64;
         if !ready.is_empty() && client.write(ready).await.is_err() {
@@ -185,8 +203,6 @@ async fn events<X: Exchange, C: Committed>(
                 return (cut(client, Some(error)).await, sent);
             }
         }
-        // The Responses API's last event is its end; only little may follow.
-        let is_over = endpoint == Endpoint::Responses && stream.is_finished();
         let patience = if is_over { MAX_TAIL_TIME } else { idle };
         flow = match unless_gone(&mut client, timeout(patience, stream.flow())).await {
             Err(Gone) => return (End::ClientGone, sent),
@@ -234,15 +250,21 @@ async fn long<X: Exchange, C: Committed>(
     mut exchange: X,
     mut client: C,
     idle: Duration,
+    bill: &mut Bill<'_>,
 ) -> (End, u64) {
     let mut sent = 0;
     let mut pieces = first;
     loop {
-        for piece in pieces.drain(..) {
-            sent += piece.len() as u64;
-            if client.write(piece).await.is_err() {
-                return (End::ClientGone, sent);
+        // The last bytes wait until the upstream has ended too: then they are
+        // the answer's end, which is written down before it is seen.
+        if !rewriter.is_complete() {
+            for piece in pieces.drain(..) {
+                sent += piece.len() as u64;
+                if client.write(piece).await.is_err() {
+                    return (End::ClientGone, sent);
+                }
             }
+            bill.meter.said = sent;
         }
         let chunk = match unless_gone(&mut client, timeout(idle, exchange.read())).await {
             Err(Gone) => return (End::ClientGone, sent),
@@ -255,9 +277,28 @@ async fn long<X: Exchange, C: Committed>(
         };
         rewriter.push(&chunk, |piece| pieces.push(piece));
     }
+    bill.meter = read_off(&rewriter, sent);
+    bill.close(Ended::Answered);
+    for piece in pieces {
+        sent += piece.len() as u64;
+        if client.write(piece).await.is_err() {
+            return (End::ClientGone, sent);
+        }
+    }
     if client.end().await.is_err() {
         return (End::ClientGone, sent);
     }
     exchange.release().await;
     (End::Answered, sent)
+}
+
+/// What a long answer says of itself, `said` bytes of which have been passed on.
+fn read_off(rewriter: &Rewriter, said: u64) -> Meter {
+    let text = |member| json::string(rewriter.kept(member)?);
+    Meter {
+        usage: rewriter.kept(Kept::Usage).and_then(tokens),
+        said,
+        tier: rewriter.kept(Kept::ServiceTier).and_then(service_tier),
+        model: text(Kept::Model).map(Into::into),
+    }
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 
+use super::meter::Meter;
 use crate::base::Endpoint;
 use crate::dialect::{ErrorSays, Event, Worth, in_200};
 use crate::outcome::{Outcome, Says};
 use crate::seam::{Broken, Exchange};
+use crate::wire::json;
 use crate::wire::sse::{Frame, Framer};
 
 /// Events that say nothing are held up to this many, and all that is held up
@@ -33,6 +35,7 @@ pub(super) struct Tap {
     told: bool,
     /// The last `sequence_number` of the Responses API.
     sequence: Option<u64>,
+    meter: Meter,
 }
 
 /// What the holding of a stream came to.
@@ -77,6 +80,7 @@ impl Tap {
             finished: false,
             told: false,
             sequence: None,
+            meter: Meter::default(),
         }
     }
 
@@ -94,6 +98,10 @@ impl Tap {
             out.extend_from_slice(&frame.raw);
             return None;
         };
+        self.meter.note(&event, || {
+            let at = event.model.clone()?;
+            json::string(data.get(at)?).map(Into::into)
+        });
         self.finished |= event.finishes;
         self.told |= event.tells_error;
         self.sequence = event.sequence.or(self.sequence);
@@ -147,6 +155,11 @@ impl<X: Exchange> EventStream<X> {
             ready: BytesMut::new(),
             filtered: false,
         }
+    }
+
+    /// What it has used, as far as it has come.
+    pub(super) fn meter(&self) -> &Meter {
+        &self.tap.meter
     }
 
     /// Whether the content policy has ended it.

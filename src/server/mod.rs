@@ -7,7 +7,7 @@ mod source;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,7 +19,8 @@ pub use self::source::Source;
 use crate::admin::{Admin, Reload};
 use crate::config::Config;
 use crate::front::{Drain, Gate, Ids};
-use crate::house::{Current, House};
+use crate::house::{Clocks, Current, House};
+use crate::ledger::Ledger;
 use crate::upstream::Pool;
 
 /// Wishes to reload that may wait; one that finds it full waits to be taken.
@@ -28,6 +29,27 @@ const WAITING_RELOADS: usize = 8;
 /// How long the connections may take to hand out what is written, and to say
 /// goodbye, when the last request has ended.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How long the database may take to have the last records.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// Opens the ledger, where there is to be one.
+fn ledger(config: &Config) -> Result<Option<Arc<Ledger>>, String> {
+    let open = |config| Ledger::open(config, wall_clock).map(Arc::new);
+    config.ledger.as_ref().map(open).transpose()
+}
+
+fn clocks() -> Clocks {
+    Clocks {
+        now: Instant::now().into_std(),
+        wall: wall_clock(),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the roof reads the wall clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
 
 /// The signals that a server knows. Waited for before anybody can know that
 /// it runs: what comes earlier ends the process.
@@ -96,7 +118,8 @@ impl Server {
         let admin_listener = listener::bind(config.admin)?;
         let listen = listeners.iter().map(|l| l.1).collect();
         let admin = admin_listener.1;
-        let house = House::build(config, &pool, None, Instant::now().into_std())?;
+        let ledger = ledger(&config)?;
+        let house = House::build(config, &pool, ledger, None, clocks())?;
         let house: Current = Arc::new(ArcSwap::from_pointee(house));
         let drain = Drain::new();
         let ids = Arc::new(Ids::new());
@@ -152,15 +175,26 @@ impl Server {
             },
             () = self.signals.stop() => log::warn!("stopped at the second signal"),
         }
+        self.close_ledger().await;
         log::info!("stopped");
+    }
+
+    /// Brings what is left over into the database. What is not stays in the
+    /// journal, and is found there at the next start.
+    async fn close_ledger(&self) {
+        let Some(ledger) = self.house.load().ledger.clone() else {
+            return;
+        };
+        let flushed = tokio::task::spawn_blocking(move || ledger.flush());
+        let _ = timeout(FLUSH, flushed).await;
     }
 
     /// Swaps the whole configuration, or nothing of it.
     fn reload(&self) -> Result<(), String> {
         let before = self.house.load_full();
         let built = self.source.load().and_then(|config| {
-            let now = Instant::now().into_std();
-            House::build(config, &self.pool, Some(&before), now)
+            let ledger = before.ledger.clone();
+            House::build(config, &self.pool, ledger, Some(&before), clocks())
         });
         let house = match built {
             Ok(house) => house,
@@ -173,6 +207,11 @@ impl Server {
         let moves = old.listen != new.listen || old.admin != new.admin;
         if moves || old.threads != new.threads || old.log.format != new.log.format {
             log::warn!("listen, admin, threads and log.format take effect at the next start");
+        }
+        if old.ledger.as_ref().map(|l| (&l.path, l.retention))
+            != new.ledger.as_ref().map(|l| (&l.path, l.retention))
+        {
+            log::warn!("ledger.path and ledger.retention take effect at the next start");
         }
         log::set_max_level(new.log.level);
         self.house.store(Arc::new(house));

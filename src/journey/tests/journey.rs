@@ -178,9 +178,10 @@ impl Inn {
             config: &self.config,
             board: &self.board,
             out: &self.world,
+            ledger: None,
             dice: trip.dice,
         };
-        let receipt = match run(&ask, &means, guest).await {
+        let receipt = match run(&ask, &means, None, guest).await {
             Ok(receipt) => receipt,
             Err((_, refusal)) => panic!("refused: {refusal:?}"),
         };

@@ -274,9 +274,10 @@ impl Drive {
                 config: &way.house.config,
                 board: &way.house.board,
                 out: &way,
+                ledger: None,
                 dice,
             };
-            let receipt = run(&ask, &means, visitor).await.ok();
+            let receipt = run(&ask, &means, None, visitor).await.ok();
             let journey = &mut journeys.lock().unwrap()[number];
             journey.is_over = true;
             journey.receipt = receipt;
