@@ -96,23 +96,25 @@ impl Trail {
 
     /// The value of `x-standin-attempts`.
     pub fn header(&self) -> HeaderValue {
-        let mut line = String::new();
+        let mut line = String::with_capacity(48 * self.entries.len());
         for entry in &self.entries {
             if !line.is_empty() {
                 line.push_str(", ");
             }
-            // Writing to a string cannot fail.
-            let _ = match entry {
+            match entry {
                 Entry::Skipped(name, _, why) => {
-                    write!(line, "{}=skipped:{}", in_walk(name.as_str()), why.label())
+                    encode(name.as_str(), IN_WALK, &mut line);
+                    line.push_str("=skipped:");
+                    line.push_str(why.label());
                 }
                 Entry::Tried(tried) => {
-                    let name = in_walk(tried.pass.candidate.as_str());
-                    write!(line, "{name}={}", tried.word())
+                    encode(tried.pass.candidate.as_str(), IN_WALK, &mut line);
+                    line.push('=');
+                    tried.word(&mut line);
                 }
-            };
+            }
         }
-        HeaderValue::from_str(&line).unwrap_or_else(|_| HeaderValue::from_static(""))
+        HeaderValue::try_from(line).unwrap_or(HeaderValue::from_static(""))
     }
 
     /// The member `attempts` of a final error.
@@ -124,11 +126,14 @@ impl Trail {
 impl Tried {
     /// The status where an error status or the answer came, else the
     /// outcome's name.
-    fn word(&self) -> String {
+    fn word(&self, line: &mut String) {
         match (self.status, self.outcome) {
-            (Some(status), _) => status.to_string(),
-            (None, Some(outcome)) => outcome.label().to_owned(),
-            (None, None) => "answered".to_owned(),
+            (Some(status), _) => {
+                // Writing to a string cannot fail.
+                let _ = write!(line, "{status}");
+            }
+            (None, Some(outcome)) => line.push_str(outcome.label()),
+            (None, None) => line.push_str("answered"),
         }
     }
 }
@@ -164,29 +169,32 @@ impl Entry {
     }
 }
 
+/// What must not stand in a name within a walk, where it could pass for more
+/// than one entry: any client can make one up.
+const IN_WALK: &[u8] = b",=%";
+
 /// A name as it can stand in a header: what is not printable ASCII is
 /// percent-encoded.
 pub(super) fn printable(name: &str) -> String {
-    encoded(name, b"")
-}
-
-/// A name within a walk, where it must not pass for more than one entry: any
-/// client can make one up.
-fn in_walk(name: &str) -> String {
-    encoded(name, b",=%")
-}
-
-fn encoded(name: &str, besides: &[u8]) -> String {
     let mut out = String::with_capacity(name.len());
+    encode(name, b"", &mut out);
+    out
+}
+
+/// Most names need nothing, and go over in one piece.
+fn encode(name: &str, besides: &[u8], out: &mut String) {
+    let stands = |byte: u8| (byte.is_ascii_graphic() || byte == b' ') && !besides.contains(&byte);
+    if name.bytes().all(stands) {
+        out.push_str(name);
+        return;
+    }
     for byte in name.bytes() {
-        let is_printable = byte.is_ascii_graphic() || byte == b' ';
-        if is_printable && !besides.contains(&byte) {
+        if stands(byte) {
             out.push(char::from(byte));
         } else {
             let _ = write!(out, "%{byte:02X}");
         }
     }
-    out
 }
 
 #[cfg(test)]
@@ -197,6 +205,8 @@ mod tests {
     fn names_are_made_printable() {
         assert_eq!(printable("openai/gpt-4o"), "openai/gpt-4o");
         assert_eq!(printable("modèle\r\nx: y"), "mod%C3%A8le%0D%0Ax: y");
-        assert_eq!(in_walk("p/x=200, p/y"), "p/x%3D200%2C p/y");
+        let mut walk = String::new();
+        encode("p/x=200, p/y", IN_WALK, &mut walk);
+        assert_eq!(walk, "p/x%3D200%2C p/y");
     }
 }
