@@ -44,13 +44,14 @@ impl House {
     ) -> Result<Self, String> {
         let now = clocks.now;
         let ways = Ways::new(&config, pool, before.map(|before| &before.ways))?;
+        let access = access(&config, ledger.as_deref(), before, clocks.wall)?;
+        // From here on nothing fails: what is remembered may be told.
         let board = Board::new(&config, before.map(|before| &before.board), now);
         if let Some(before) = before {
             for provider in ways.other_keys(&before.ways) {
                 board.credential_changed(provider, board.moment(now));
             }
         }
-        let access = access(&config, ledger.as_deref(), before, clocks.wall)?;
         Ok(Self {
             config,
             ways,
@@ -97,9 +98,7 @@ fn access(
     today: SystemTime,
 ) -> Result<Access, String> {
     let before = before.map(|before| &before.access);
-    let path = ledger
-        .and(config.ledger.as_ref())
-        .map(|ledger| &*ledger.path);
+    let path = ledger.map(Ledger::path);
     if path.is_none() && config.keys.iter().any(|key| key.budget.is_some()) {
         log::warn!("without `ledger`, what keys have spent is forgotten at a restart");
     }

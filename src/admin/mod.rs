@@ -110,13 +110,12 @@ impl Admin {
         let Some(asked) = rows::Asked::read(query) else {
             return refused(StatusCode::BAD_REQUEST, rows::USAGE);
         };
-        let config = self.house.load().config.ledger.clone();
-        let Some(ledger) = config.filter(|_| self.house.load().ledger.is_some()) else {
+        let Some(ledger) = self.house.load().ledger.clone() else {
             let why = "There is no ledger: the configuration has no `ledger`.";
             return refused(StatusCode::NOT_FOUND, why);
         };
         // Files are read where nobody waits for the thread.
-        let read = tokio::task::spawn_blocking(move || asked.rows(&ledger.path));
+        let read = tokio::task::spawn_blocking(move || asked.rows(ledger.path()));
         match read.await {
             Ok(Ok(rows)) => Reply {
                 status: StatusCode::OK,

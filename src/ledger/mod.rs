@@ -24,6 +24,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, SystemTime};
@@ -47,6 +48,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// One ledger, open for writing. Dropped, it brings over what is left.
 pub struct Ledger {
+    path: PathBuf,
     journal: Arc<Journal>,
     turns: Arc<Turns>,
     thread: Option<JoinHandle<()>>,
@@ -123,10 +125,16 @@ impl Ledger {
             Builder::spawn(Builder::new().name("ledger".to_owned()), run)
         };
         Ok(Self {
+            path: config.path.clone(),
             journal,
             turns,
             thread: Some(thread.map_err(|error| format!("ledger: its thread: {error}"))?),
         })
+    }
+
+    /// Its database, for a [`Reader`].
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Makes a record durable: its number. Safe against the process's death
