@@ -1,7 +1,7 @@
 // What the SDK makes of answers, on every endpoint.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { afterEach, beforeEach, test } from 'node:test';
 import { House } from './house.js';
 
 const GOOD = 'south/good';
@@ -19,11 +19,12 @@ const weather = {
 let house;
 let client;
 
-before(async () => {
+// In a house of its own: nothing is remembered of what was asked before.
+beforeEach(async () => {
   house = await House.start();
   client = house.client({ maxRetries: 0 });
 });
-after(() => house?.end());
+afterEach(() => house?.end());
 
 async function all(stream) {
   const items = [];

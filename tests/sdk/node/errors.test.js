@@ -1,7 +1,7 @@
 // What the SDK makes of failures, before and after an answer has begun.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { afterEach, beforeEach, test } from 'node:test';
 import {
   APIConnectionTimeoutError,
   APIError,
@@ -19,11 +19,12 @@ const messages = [{ role: 'user', content: 'Hello' }];
 let house;
 let client;
 
-before(async () => {
+// In a house of its own: nothing is remembered of what was asked before.
+beforeEach(async () => {
   house = await House.start();
   client = house.client({ maxRetries: 0 });
 });
-after(() => house?.end());
+afterEach(() => house?.end());
 
 // The error that this must end with.
 async function error(promise) {

@@ -15,13 +15,21 @@ from openai import OpenAI
 
 class House:
     def __init__(self):
+        self.start()
+        atexit.register(self.end)
+
+    def anew(self):
+        """Nothing is remembered of what was asked before."""
+        self.end()
+        self.start()
+
+    def start(self):
         self.process = subprocess.Popen(
             [os.environ["LOAD_TESTS"], "mock", "--script", "sdk", "--standin", os.environ["STANDIN"]],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        atexit.register(self.end)
         self.base_url = self.line()["standin"]["base_url"]
 
     def line(self):

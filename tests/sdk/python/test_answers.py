@@ -25,6 +25,7 @@ def walking():
 
 class Answers(unittest.TestCase):
     def setUp(self):
+        HOUSE.anew()
         self.client = HOUSE.client(max_retries=0)
         self.addCleanup(self.client.close)
 

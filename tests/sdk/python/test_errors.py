@@ -12,6 +12,7 @@ HELLO = [{"role": "user", "content": "Hello"}]
 
 class Errors(unittest.TestCase):
     def setUp(self):
+        HOUSE.anew()
         self.client = HOUSE.client(max_retries=0)
         self.addCleanup(self.client.close)
 
@@ -155,6 +156,7 @@ class Retries(unittest.TestCase):
     """The SDK's own retries, of which it makes two by default."""
 
     def setUp(self):
+        HOUSE.anew()
         self.client = HOUSE.client()
         self.addCleanup(self.client.close)
 
