@@ -9,6 +9,7 @@
 
 mod admission;
 mod board;
+mod build;
 mod cell;
 #[cfg(test)]
 mod glance;
