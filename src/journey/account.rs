@@ -175,7 +175,7 @@ impl Bill<'_> {
         let (tokens, estimated) = if ended == Ended::Filtered {
             (Tokens::default(), false)
         } else {
-            self.meter.tokens(account.ask.tokens())
+            self.meter.tokens(|| account.ask.tokens())
         };
         let price = self.pass.target.price.as_ref();
         let cost = if ended == Ended::Filtered {

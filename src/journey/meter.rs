@@ -30,14 +30,14 @@ impl Meter {
         }
     }
 
-    /// What was used, and whether that is a guess: a prompt of about so many
-    /// tokens, and what was said.
-    pub(super) fn tokens(&self, prompt: u64) -> (Tokens, bool) {
+    /// What was used, and whether that is a guess: by about how many tokens the
+    /// prompt has, which is only then asked, and by what was said.
+    pub(super) fn tokens(&self, prompt: impl FnOnce() -> u64) -> (Tokens, bool) {
         match self.usage {
             Some(usage) => (usage, false),
             None => {
                 let guess = Tokens {
-                    input: prompt,
+                    input: prompt(),
                     ..estimate(0, self.said)
                 };
                 (guess, true)
