@@ -281,7 +281,7 @@ async fn failed<O, C: Client>(
     let filtered = hands_on_filtered(&last)
         .then(|| last.head.clone())
         .flatten();
-    let back = back(ask, means.board, means.now());
+    let back = back(ask, &account, means.board, means.now());
     let (head, body) = last_word(ask, &receipt.trail, last, back, Instant::now());
     let size = body.iter().map(|piece| piece.len() as u64).sum();
     receipt.status = Some(head.status);
@@ -298,13 +298,15 @@ async fn failed<O, C: Client>(
     receipt
 }
 
-/// How long it takes until one of the candidates may be back, where that is
-/// known.
-fn back(ask: &Ask, board: &Board, now: Moment) -> Option<Duration> {
-    let models = ask.candidates.iter().filter_map(|c| c.model.as_ref());
-    models
-        .flat_map(|model| &model.targets)
-        .filter_map(|target| board.back_at(target, ask.endpoint, now))
+/// How long it takes until one of the candidates that the request's key may
+/// use may be back, where that is known.
+fn back(ask: &Ask, account: &Account<'_>, board: &Board, now: Moment) -> Option<Duration> {
+    let known = ask.candidates.iter();
+    let known = known.filter_map(|c| Some((&c.name, c.model.as_ref()?)));
+    known
+        .flat_map(|(name, model)| model.targets.iter().map(move |target| (name, target)))
+        .filter(|(name, target)| account.may(name, target))
+        .filter_map(|(_, target)| board.back_at(target, ask.endpoint, now))
         .map(|moment| moment.from(now))
         .min()
 }
