@@ -26,6 +26,7 @@ mod harmless;
 mod headers;
 mod http1;
 mod http2;
+mod keys;
 mod last_word;
 mod live;
 mod names;
