@@ -23,6 +23,9 @@ const USUAL_ANSWER: u64 = 1024;
 /// Tokens of an answer that are reserved at most.
 const LONG_ANSWER: u64 = 8192;
 
+/// Answers to one prompt: OpenAI's most.
+const MOST_ANSWERS: u64 = 128;
+
 /// One name of a request's list, and the model that it stands for.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -98,24 +101,24 @@ impl Ask {
     /// About how many tokens the prompt has, to compare with what a provider
     /// says is left: a quarter of its bytes. English prose comes to that within
     /// a fifth; code and indented text need fewer, other scripts up to three
-    /// times more. What it may answer is not in it. Pictures and sounds are not
-    /// counted by their bytes: with any in it, nothing is known.
+    /// times more. What it may answer is not in it. The data of pictures is not
+    /// counted: what they take has nothing to do with their bytes.
     pub fn tokens(&self) -> u64 {
-        if memchr::memmem::find(&self.body, b";base64,").is_some() {
-            return 0;
-        }
-        (self.body.len() as u64).div_ceil(4)
+        (prose(&self.body) as u64).div_ceil(4)
     }
 
     /// How many tokens the answer may have, to reserve by: what the request
-    /// allows, up to a bound, since many allow far more than any answer takes.
+    /// allows, up to a bound, since many allow far more than any answer takes;
+    /// as many times over as answers are asked for.
     pub fn answer_tokens(&self) -> u64 {
         const NAMES: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
+        const TIMES: [&str; 2] = ["n", "best_of"];
         match self.endpoint {
             Endpoint::Embeddings => 0,
             Endpoint::Chat | Endpoint::Completions | Endpoint::Responses => {
                 let allowed = self.peek.whole_number(&self.body, &NAMES);
-                allowed.unwrap_or(USUAL_ANSWER).min(LONG_ANSWER)
+                let times = self.peek.whole_number(&self.body, &TIMES).unwrap_or(1);
+                allowed.unwrap_or(USUAL_ANSWER).min(LONG_ANSWER) * times.clamp(1, MOST_ANSWERS)
             }
         }
     }
@@ -174,4 +177,43 @@ fn candidates(
         }
     }
     Ok(list)
+}
+
+/// The bytes of a body without the data of its `data:` URLs, which ends with
+/// their string. A space ends it too: what is said after it is prose, whatever
+/// stands before.
+fn prose(body: &[u8]) -> usize {
+    const MARK: &[u8] = b";base64,";
+    let marks = memchr::memmem::Finder::new(MARK);
+    let (mut prose, mut rest) = (0, body);
+    while let Some(at) = marks.find(rest) {
+        prose += at + MARK.len();
+        let data = rest.get(at + MARK.len()..).unwrap_or_default();
+        let end = memchr::memchr2(b'"', b' ', data).unwrap_or(data.len());
+        rest = data.get(end..).unwrap_or_default();
+    }
+    prose + rest.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_data_of_pictures_is_no_prose() {
+        for (body, bytes) in [
+            ("", 0),
+            ("abc", 3),
+            (";base64,", 8),
+            (";base64,AAAA", 8),
+            ("{\"a\":\";base64,AAAA\"}", 16),
+            ("x;base64,AA\"y;base64,AAA\"z", 21),
+            ("x;base64,AA said y", 16),
+            // Found once, as far as it goes.
+            (";base64,;base64,;base64,", 8),
+            (";base64,;base64, ;base64,;base64", 17),
+        ] {
+            assert_eq!(prose(body.as_bytes()), bytes, "{body}");
+        }
+    }
 }

@@ -175,17 +175,21 @@ impl Slot {
 }
 
 impl Peek {
-    /// The number that the first of these top-level members has, where it is a
-    /// whole one. Members beyond the first [`KEPT`] are not looked at: what is
+    /// The largest number that one of these top-level members has, where it is
+    /// a whole one. Members beyond the first [`KEPT`] are not looked at: what is
     /// asked here is estimated by, and nothing is decided by it.
     pub fn whole_number(&self, body: &[u8], names: &[&str]) -> Option<u64> {
         let kept = self.spans.iter().take(self.count);
-        let mut named = kept.filter(|span| {
+        let named = kept.filter(|span| {
             let key = span.name(body);
             names.iter().any(|name| key.is(name))
         });
-        let value = body.get(named.next()?.value())?;
-        std::str::from_utf8(value).ok()?.trim().parse().ok()
+        named
+            .filter_map(|span| {
+                let value = body.get(span.value())?;
+                std::str::from_utf8(value).ok()?.trim().parse().ok()
+            })
+            .max()
     }
 
     /// Checks that `body` is one JSON object that says which models it wants.

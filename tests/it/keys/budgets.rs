@@ -154,6 +154,39 @@ async fn of_many_at_once_only_those_pass_that_can_be_paid() {
     is_spent(&spends(&mut talk, 1).await);
 }
 
+#[tokio::test]
+async fn nothing_that_a_request_says_beside_makes_it_seem_cheap() {
+    let text = "word ".repeat(800);
+    for (more, passing) in [
+        // A prompt of a thousand tokens that speaks of pictures.
+        (format!("\"max_tokens\":0,\"user\":\";base64,{text}\","), 5),
+        // The one of these that the provider does not know.
+        ("\"max_output_tokens\":0,\"max_tokens\":1000,".to_owned(), 5),
+        (
+            "\"max_tokens\":1000,\"max_completion_tokens\":1,".to_owned(),
+            5,
+        ),
+        // More than one answer.
+        ("\"max_tokens\":500,\"n\":2,".to_owned(), 5),
+        // A picture is no prose: what it costs is known at the end.
+        (
+            format!(
+                "\"max_tokens\":550,\"user\":\"data:image/png;base64,{}\",",
+                "iVBORw0K/+".repeat(4000)
+            ),
+            9,
+        ),
+    ] {
+        let gate = Gate::new();
+        let held = using(1000).at(At::Start, Step::Hold(gate.clone()));
+        let mock = Mock::start(held).await.unwrap();
+        let models = MODELS.replace("input: 0", "input: 1000");
+        let house = House::before(&[("p", &mock)], &(models + &team("5.4"))).await;
+        let body = chat(&["p/m"], false).replacen('{', &format!("{{{more}"), 1);
+        at_once(&house, &mock, &gate, &body, passing).await;
+    }
+}
+
 /// The ledger's rows.
 async fn rows(house: &House) -> Vec<Value> {
     let rows = Talk::to(house.admin).await.get("/-/usage").await;
