@@ -7,8 +7,9 @@ mod reloads;
 
 use standin::config::Digest;
 use standin::mock::{Mock, Reply, Script};
+use tokio::process::Command;
 
-use crate::house::{Folder, House};
+use crate::house::{Folder, House, soon};
 use crate::http2::H2;
 use crate::known::Looks;
 use crate::talk::{Answer, Talk, chat};
@@ -163,6 +164,23 @@ async fn a_key_comes_as_a_bearer_or_in_either_header() {
     let lines = ["authorization: Basic YTpi", &format!("x-api-key: {KEY}")];
     let answer = talk.post_with(CHAT, &lines, &chat(&["p/m"], false)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_new_key_works_where_its_entry_is_pasted() {
+    let mock = Mock::start(Reply::answer("Hello")).await.unwrap();
+    let mut new = Command::new(env!("CARGO_BIN_EXE_standin"));
+    let made = new.args(["key", "new", "search-team"]).output();
+    let made = soon("a key", made).await.unwrap();
+    assert!(made.status.success());
+    let made = String::from_utf8(made.stdout).unwrap();
+    let (key, entry) = made.split_once('\n').unwrap();
+    let more = keys(&[entry.to_owned()]);
+    let house = House::before(&[("p", &mock)], &more).await;
+    let answer = ask(&mut house.talk().await, key, &["p/m"]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let answer = ask(&mut house.talk().await, KEY, &["p/m"]).await;
+    is_unauthorized(&answer, "unknown_key");
 }
 
 #[tokio::test]
