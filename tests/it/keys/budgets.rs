@@ -79,7 +79,9 @@ async fn what_fails_or_cannot_be_paid_costs_nothing() {
     ]))
     .await
     .unwrap();
-    let more = MODELS.to_owned() + &team("0.20");
+    let again =
+        "  house/n: { provider: p, upstream_model: cheap, price: { input: 0, output: 1000 } }\n";
+    let more = MODELS.to_owned() + again + &team("0.20");
     let house = House::before(&[("p", &mock)], &more).await;
     let mut talk = house.talk().await;
     for _ in 0..3 {
@@ -90,6 +92,13 @@ async fn what_fails_or_cannot_be_paid_costs_nothing() {
     let walk = "p/m=skipped:not_allowed, p/cheap=200";
     assert_eq!((answer.status, answer.walk()), (200, walk));
     assert_eq!(mock.asked("m"), 3);
+    // What was reserved for the first is there for the second.
+    let both = up_to(150, &["p/m", "house/n"]);
+    let answer = post(&mut talk, KEY, &both).await;
+    assert_eq!(
+        (answer.status, answer.walk()),
+        (200, "p/m=400, house/n=200")
+    );
 }
 
 #[tokio::test]
