@@ -178,8 +178,11 @@ async fn events<X: Exchange, C: Committed>(
         // The Responses API's last event is its end; only little may follow.
         let is_over = endpoint == Endpoint::Responses && stream.is_finished();
         // What is ready has the end in it: it is written down before it is seen.
-        if flow == Flow::Ended || is_over && flow == Flow::On {
-            bill.close(Ended::Answered);
+        match flow {
+            Flow::Ended => bill.close(Ended::Answered),
+            Flow::On if is_over => bill.close(Ended::Answered),
+            Flow::On => {}
+            Flow::Cut | Flow::Error => bill.close(Ended::Cut),
         }
         let ready = stream.take();
         sent += ready.len() as u64;
@@ -271,6 +274,7 @@ async fn long<X: Exchange, C: Committed>(
             Ok(Ok(Ok(Some(chunk)))) => chunk,
             Ok(Ok(Ok(None))) if rewriter.is_complete() => break,
             Ok(Ok(Ok(None) | Err(_)) | Err(_)) => {
+                bill.close(Ended::Cut);
                 client.break_off().await;
                 return (End::Cut, sent);
             }

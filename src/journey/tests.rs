@@ -6,6 +6,7 @@ mod journey;
 mod play;
 
 mod after_commit;
+mod billing;
 mod blame;
 mod last_resort;
 mod leaving;
