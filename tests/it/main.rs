@@ -8,6 +8,7 @@
     reason = "helpers of tests fail their test"
 )]
 
+mod books;
 mod house;
 mod known;
 mod raw;
@@ -15,6 +16,7 @@ mod talk;
 
 mod admin;
 mod bad_input;
+mod billing;
 mod bodies;
 mod cli;
 mod cooling;
@@ -27,8 +29,11 @@ mod headers;
 mod http1;
 mod http2;
 mod keys;
+mod killed;
 mod last_word;
+mod ledger;
 mod live;
+mod mixed;
 mod names;
 mod outcomes;
 mod plain;
@@ -37,5 +42,6 @@ mod reload;
 mod smoke;
 mod status;
 mod streams;
+mod trouble;
 mod upstream;
 mod usage;
