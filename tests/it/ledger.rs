@@ -155,3 +155,27 @@ async fn what_the_drain_cuts_off_is_written_down() {
         assert_eq!(rows[signals.len() - 1]["ended"], "client_gone");
     }
 }
+
+#[tokio::test]
+async fn a_reload_keeps_the_ledger_that_is_open() {
+    let (books, mock) = (Books::new(), provider().await);
+    let (keys, other) = (Books::keys(), Books::new());
+    let with = |ledger: &str| providers(&[("p", &mock)], &format!("{keys}{ledger}"));
+    let house = House::start(&with(&books.yaml("serve"))).await;
+    let mut admin = Talk::to(house.admin).await;
+    let right = "authorization: Bearer sk-red";
+    for (count, ledger) in [&other.yaml("serve"), "", &books.yaml("refuse")]
+        .iter()
+        .enumerate()
+    {
+        let body = chat(&["p/m"], false);
+        let answer = house.talk().await.post_with(CHAT, &[right], &body).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(collect(&mut admin, 0, 100).await.len(), count + 1);
+        house.rewrite(&with(ledger));
+        let reloaded = admin.post("/-/reload", "").await;
+        assert_eq!(reloaded.status, 200, "{}", reloaded.text());
+        // Another one is begun by another process.
+        assert_eq!(collect(&mut admin, 0, 100).await.len(), count + 1);
+    }
+}
