@@ -121,7 +121,7 @@ async fn relay<X: Exchange, C: Client>(
         .or_insert(HeaderValue::from_static(usual));
     match answer {
         Answer::Plain(_, body, meter) => {
-            let size = body.iter().map(|piece| piece.len() as u64).sum();
+            let size = length(&body);
             bill.meter = meter;
             bill.close(Ended::Answered);
             match client.reply(head, body).await {
@@ -130,6 +130,7 @@ async fn relay<X: Exchange, C: Client>(
             }
         }
         Answer::Long(_, first, rewriter, exchange) => {
+            bill.meter.said = length(&first);
             let Ok(client) = client.commit(head).await else {
                 return (End::ClientGone, 0);
             };
@@ -140,6 +141,7 @@ async fn relay<X: Exchange, C: Client>(
             long(first, rewriter, exchange, client, idle, bill).await
         }
         Answer::Stream(_, stream) => {
+            bill.meter.clone_from(stream.meter());
             let Ok(client) = client.commit(head).await else {
                 return (End::ClientGone, 0);
             };
@@ -261,13 +263,13 @@ async fn long<X: Exchange, C: Committed>(
         // The last bytes wait until the upstream has ended too: then they are
         // the answer's end, which is written down before it is seen.
         if !rewriter.is_complete() {
+            bill.meter.said = sent + length(&pieces);
             for piece in pieces.drain(..) {
                 sent += piece.len() as u64;
                 if client.write(piece).await.is_err() {
                     return (End::ClientGone, sent);
                 }
             }
-            bill.meter.said = sent;
         }
         let chunk = match unless_gone(&mut client, timeout(idle, exchange.read())).await {
             Err(Gone) => return (End::ClientGone, sent),
@@ -294,6 +296,10 @@ async fn long<X: Exchange, C: Committed>(
     }
     exchange.release().await;
     (End::Answered, sent)
+}
+
+fn length(pieces: &[Bytes]) -> u64 {
+    pieces.iter().map(|piece| piece.len() as u64).sum()
 }
 
 /// What a long answer says of itself, `said` bytes of which have been passed on.

@@ -59,6 +59,8 @@ type Given = Arc<Mutex<Vec<(Bytes, u64)>>>;
 struct Watcher {
     ledger: Arc<Ledger>,
     given: Given,
+    /// It leaves when its answer would begin.
+    leaves: bool,
 }
 
 impl Watcher {
@@ -76,7 +78,7 @@ impl Client for Watcher {
     }
 
     async fn commit(self, _: Head) -> Result<Self, Gone> {
-        Ok(self)
+        if self.leaves { Err(Gone) } else { Ok(self) }
     }
 
     async fn reply(self, _: Head, body: Vec<Bytes>) -> Result<(), Gone> {
@@ -108,6 +110,15 @@ impl Committed for Watcher {
 /// Makes one request: the pieces of its answer with the rows at that time,
 /// and the row.
 async fn watched(endpoint: Endpoint, stream: bool, play: Play) -> (Vec<(Bytes, u64)>, Value) {
+    watched_by(endpoint, stream, play, false).await
+}
+
+async fn watched_by(
+    endpoint: Endpoint,
+    stream: bool,
+    play: Play,
+    leaves: bool,
+) -> (Vec<(Bytes, u64)>, Value) {
     let place = Place::new();
     let (ledger, given) = (Arc::new(place.open()), Given::default());
     let inn = Inn::new("", &[("a/x", &[play])]);
@@ -124,6 +135,7 @@ async fn watched(endpoint: Endpoint, stream: bool, play: Play) -> (Vec<(Bytes, u
     let client = Watcher {
         ledger: Arc::clone(&ledger),
         given: Arc::clone(&given),
+        leaves,
     };
     assert!(run(&ask, &means, None, client).await.is_ok());
     let mut rows = place.rows();
@@ -226,4 +238,27 @@ async fn so_it_is_where_a_long_answer_breaks_off() {
     let (given, row) = watched(Endpoint::Chat, false, play).await;
     assert_eq!(given.last(), Some(&(Bytes::new(), 1)));
     assert_eq!(row["ended"], "cut");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_at_commit_is_charged_with_what_has_come() {
+    let play = Play::sse().event(&says("Hello you")).hang();
+    let (given, row) = watched_by(Endpoint::Chat, true, play, true).await;
+    assert_eq!(given, []);
+    assert_eq!(row["ended"], "client_gone");
+    assert_eq!(
+        (&row["output_tokens"], &row["estimated"]),
+        (&json!(3), &json!(true))
+    );
+    assert_eq!(row["reported_model"], "up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_is_one_that_leaves_a_long_answer() {
+    let long = format!(r#"{{"model":"up","x":"{}"}}"#, "x".repeat(2 << 20));
+    let play = Play::json(200, long).in_pieces(9000);
+    let (given, row) = watched_by(Endpoint::Chat, false, play, true).await;
+    assert_eq!(given, []);
+    assert_eq!(row["ended"], "client_gone");
+    assert!(row["output_tokens"].as_u64().unwrap() >= (1 << 20) / 4);
 }
