@@ -6,6 +6,8 @@ use standin::mock::roll;
 
 /// What is said in every answer, after the request's own id.
 pub(crate) const WORDS: &str = "one two three four";
+/// What every client sends as its key.
+pub(crate) const KEY: &str = "sk-client";
 /// Begins every id, and stands nowhere else.
 pub(crate) const MARK: &str = "tid-";
 /// The candidate that always answers.
@@ -102,11 +104,14 @@ impl Ask {
         Self::new(number, kind, candidates, wants_usage, &body)
     }
 
-    /// A plain chat for these candidates whose body has so many bytes (more
-    /// where it needs them).
-    pub(crate) fn sized(number: u64, candidates: &[&str], bytes: usize) -> Self {
+    /// A chat for these candidates whose body has so many bytes (more where it
+    /// needs them).
+    pub(crate) fn sized(number: u64, kind: Kind, candidates: &[&str], bytes: usize) -> Self {
         let with_prompt = |prompt: &str| {
             let mut body = json!({ "messages": [{ "role": "user", "content": prompt }] });
+            if kind.is_stream() {
+                body["stream"] = json!(true);
+            }
             match candidates {
                 [only] => body["model"] = json!(only),
                 all => body["models"] = json!(all),
@@ -116,7 +121,7 @@ impl Ask {
         let bare = with_prompt("").to_string().len();
         let body = with_prompt(&"x".repeat(bytes.saturating_sub(bare)));
         let candidates = candidates.iter().copied().map(str::to_owned).collect();
-        Self::new(number, Kind::Chat, candidates, false, &body)
+        Self::new(number, kind, candidates, false, &body)
     }
 
     fn new(
@@ -129,7 +134,7 @@ impl Ask {
         let id = format!("{MARK}{number:08}z");
         let body = body.to_string();
         let head = format!(
-            "POST {} HTTP/1.1\r\nhost: standin\r\nauthorization: Bearer sk-client\r\n\
+            "POST {} HTTP/1.1\r\nhost: standin\r\nauthorization: Bearer {KEY}\r\n\
              content-type: application/json\r\nx-test-id: {id}\r\ncontent-length: {}\r\n\r\n",
             kind.path(),
             body.len()
@@ -254,7 +259,7 @@ mod tests {
     #[test]
     fn a_padded_body_has_its_size_whatever_its_list() {
         let body = |candidates: &[&str]| {
-            let ask = Ask::sized(0, candidates, 2048);
+            let ask = Ask::sized(0, Kind::ChatStream, candidates, 2048);
             let text = String::from_utf8(ask.bytes).unwrap();
             text.split_once("\r\n\r\n").unwrap().1.len()
         };

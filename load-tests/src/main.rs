@@ -2,7 +2,8 @@
 //! that every single answer is right.
 //!
 //! `chaos` makes candidates fail in every way; `burst`, `outage` and `skip`
-//! look at what the proxy remembers of that; `mock` runs the providers (and,
+//! look at what the proxy remembers of that; `ledger` at what it costs to write
+//! usage down; `mock` runs the providers (and,
 //! where asked for, the proxy before them) as a process of its own, for these,
 //! for the SDK tests and for people.
 
@@ -12,10 +13,12 @@ mod chaos;
 mod client;
 mod crowd;
 mod figures;
+mod ledger;
 mod line;
 mod modes;
 mod outage;
 mod proxy;
+mod rounds;
 mod scene;
 mod skip;
 mod stage;
@@ -88,10 +91,28 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         standin: Option<PathBuf>,
     },
+    /// Measures what it costs to write usage down, beside a proxy without a
+    /// ledger; fails if that is more than 15 % of a request's processor time,
+    /// or 30 us of its time
+    Ledger {
+        /// How many clients at the same time, each on one connection, where
+        /// processor time is measured
+        #[arg(long, default_value_t = 32)]
+        connections: usize,
+        /// Rounds of each side and kind of request
+        #[arg(long, default_value_t = 40)]
+        rounds: usize,
+        /// Seconds of the proxy's processor time in each round
+        #[arg(long, default_value_t = 0.25)]
+        seconds: f64,
+        /// The binary to test; else it is built, in the profile of this one
+        #[arg(long, value_name = "PATH")]
+        standin: Option<PathBuf>,
+    },
     /// Runs scripted providers until standard input ends; prints where they
     /// are as one line of JSON, then answers commands (see load-tests/README.md)
     Mock {
-        /// What they do: `chaos`, `chaos-live`, `live`, `outage` or `sdk`
+        /// What they do: `chaos`, `chaos-live`, `live`, `outage`, `priced` or `sdk`
         #[arg(long)]
         script: String,
         /// The first one's port, the others' follow; 0: any
@@ -103,6 +124,9 @@ enum Command {
         /// Also runs this `standin` binary before them
         #[arg(long, value_name = "PATH")]
         standin: Option<PathBuf>,
+        /// Where that one writes usage down
+        #[arg(long, value_name = "PATH")]
+        ledger: Option<PathBuf>,
     },
     /// Kills the first provider under load, in two ways, and brings it back;
     /// fails if it is asked while it is known to be dead, but for probes
@@ -191,12 +215,26 @@ async fn run(command: Command) -> Result<(), String> {
                 };
                 chaos::run(&options, proxy::binary(standin).await?).await
             }
+            Command::Ledger {
+                connections,
+                rounds,
+                seconds,
+                standin,
+            } => {
+                let options = ledger::Options {
+                    connections,
+                    rounds,
+                    seconds,
+                };
+                ledger::run(&options, proxy::binary(standin).await?).await
+            }
             Command::Mock {
                 script,
                 port,
                 seed,
                 standin,
-            } => stage::run(&script, port, seed, standin).await,
+                ledger,
+            } => stage::run(&script, port, seed, standin, ledger).await,
             Command::Outage {
                 connections,
                 seed,

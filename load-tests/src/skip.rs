@@ -1,14 +1,14 @@
 //! `skip`: what a request costs whose first candidate is passed over, beside
 //! one that names only the second.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::task::LocalSet;
 
-use crate::ask::Ask;
+use crate::ask::{Ask, Kind};
 use crate::crowd::{Crowd, Sample, wrong};
+use crate::rounds::{Side, count, requests_in};
 use crate::scene::{BACKUP, LIVE, PRIMARY};
 use crate::stage::Stage;
 use crate::table::{Table, verdict};
@@ -33,11 +33,6 @@ pub(crate) struct Options {
     /// Processor time of the proxy in each round.
     pub(crate) seconds: f64,
 }
-
-/// A figure round by round: what one kind of request costs, in microseconds
-/// of processor time, or a ratio of two such.
-#[derive(Debug, Default)]
-struct Side(Vec<f64>);
 
 /// Both, for one size of body.
 #[derive(Debug)]
@@ -79,7 +74,7 @@ pub(crate) async fn run(options: &Options, standin: PathBuf) -> Result<(), Strin
 async fn measure(options: &Options, stage: &Stage, bytes: usize) -> Result<Found, String> {
     let crowd = |candidates: &'static [&'static str]| {
         Crowd::new(stage.listen, move |number| {
-            Ask::sized(number, candidates, bytes)
+            Ask::sized(number, Kind::Chat, candidates, bytes)
         })
     };
     // The same clients and the same proxy, one list longer than the other.
@@ -91,7 +86,7 @@ async fn measure(options: &Options, stage: &Stage, bytes: usize) -> Result<Found
     let before = figures::processor(stage.pid)?;
     skips.send(WARM, connections).await;
     let each = (figures::processor(stage.pid)? - before) / count(WARM);
-    let requests = rounds_of(options.seconds, each);
+    let requests = requests_in(options.seconds, each);
     say(&format!("{bytes} bytes: {requests} requests a round"));
     // The first of all finds out that the primary is limited; what is wrong
     // with the others shows again below.
@@ -147,56 +142,11 @@ async fn round(
     Ok(used.as_secs_f64() * 1e6 / count(requests))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn count(requests: u64) -> f64 {
-    requests as f64
-}
-
-/// How many requests take so many seconds, if each takes so many.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a count of requests, bounded before"
-)]
-fn rounds_of(seconds: f64, each: f64) -> u64 {
-    // A clock that has not ticked says nothing: then each takes a microsecond.
-    (seconds / each.max(1e-6)).clamp(1.0, 1e7) as u64
-}
-
-impl Side {
-    fn sorted(&self) -> Vec<f64> {
-        let mut all = self.0.clone();
-        all.sort_by(f64::total_cmp);
-        all
-    }
-
-    fn median(&self) -> f64 {
-        let all = self.sorted();
-        let at = |place: usize| all.get(place).copied().unwrap_or(f64::NAN);
-        let half = all.len() / 2;
-        match all.len() % 2 {
-            0 => f64::midpoint(at(half.wrapping_sub(1)), at(half)),
-            _ => at(half),
-        }
-    }
-}
-
-impl fmt::Display for Side {
-    /// The median, and between what the middle half lies.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.sorted();
-        let at = |place: usize| all.get(place).copied().unwrap_or(f64::NAN);
-        let (low, high) = (at(all.len() / 4), at(all.len() * 3 / 4));
-        write!(f, "{:.3} ({low:.3} to {high:.3})", self.median())
-    }
-}
-
 impl Found {
     /// Of each pair of neighbouring rounds: what else the machine has to do
     /// weighs on both.
     fn ratios(&self) -> Side {
-        let pairs = self.skips.0.iter().zip(&self.names.0);
-        Side(pairs.map(|(skips, names)| skips / names).collect())
+        self.skips.beside(&self.names, |skips, names| skips / names)
     }
 
     fn violations(&self) -> Vec<String> {

@@ -3,7 +3,7 @@
 //! behind, however the process that started it comes to its end.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -20,8 +20,12 @@ pub(crate) async fn run(
     port: u16,
     seed: u64,
     standin: Option<PathBuf>,
+    ledger: Option<PathBuf>,
 ) -> Result<(), String> {
-    let scene = scene::named(script, seed)?;
+    let mut scene = scene::named(script, seed)?;
+    if let Some(path) = ledger {
+        scene.config += &format!("ledger: {{ path: {path:?} }}\n");
+    }
     let mut players = Vec::with_capacity(scene.providers.len());
     let mut ports = port..=u16::MAX;
     for (name, script) in scene.providers {
@@ -216,12 +220,24 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Starts the providers of this script and the proxy before them.
-    pub(crate) async fn start(script: &str, seed: u64, standin: &PathBuf) -> Result<Self, String> {
+    pub(crate) async fn start(script: &str, seed: u64, standin: &Path) -> Result<Self, String> {
+        Self::with(script, seed, standin, None).await
+    }
+
+    /// The same, with a ledger there where one is wanted.
+    pub(crate) async fn with(
+        script: &str,
+        seed: u64,
+        standin: &Path,
+        ledger: Option<&Path>,
+    ) -> Result<Self, String> {
         let own = std::env::current_exe().map_err(|error| format!("own executable: {error}"))?;
         let mut child = Command::new(own)
             .args(["mock", "--script", script, "--seed", &seed.to_string()])
             .arg("--standin")
             .arg(standin)
+            .args(ledger.map(|_| "--ledger"))
+            .args(ledger)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -3,11 +3,12 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use standin::config::Digest;
 use standin::mock::{At, Reply, Script};
 use tokio::time::Instant;
 
 use super::Scene;
-use crate::ask::WORDS;
+use crate::ask::{KEY, WORDS};
 use crate::modes::{MODE, WELL};
 
 /// The candidate that goes bad.
@@ -35,6 +36,19 @@ pub(super) fn scene() -> Scene {
     Scene {
         part,
         ..Scene::new(providers(), MODELS)
+    }
+}
+
+pub(super) fn scene_with_prices() -> Scene {
+    let price = "{ price: { input: 2.50, cached_input: 1.25, output: 10.00 } }";
+    let config = format!(
+        "models: {{ {PRIMARY}: {price}, {BACKUP}: {price} }}\n\
+         keys: [ {{ name: load, sha256: \"{}\", models: [\"*\"] }} ]\n",
+        Digest::of(KEY.as_bytes())
+    );
+    Scene {
+        part,
+        ..Scene::new(providers(), config)
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) const CHAOS_LIVE: &str = "chaos-live";
 pub(crate) const LIVE: &str = "live";
 /// The same with timeouts and cool-downs short enough to wait for.
 pub(crate) const OUTAGE: &str = "outage";
+/// Two providers with prices, and a key for the clients.
+pub(crate) const PRICED: &str = "priced";
 /// One model for each thing that can happen.
 pub(crate) const SDK: &str = "sdk";
 
@@ -54,9 +56,10 @@ pub(crate) fn named(name: &str, seed: u64) -> Result<Scene, String> {
         CHAOS_LIVE => Ok(chaos::scene_with_live_state(seed)),
         LIVE => Ok(live::scene()),
         OUTAGE => Ok(live::scene_of_outage()),
+        PRICED => Ok(live::scene_with_prices()),
         SDK => Ok(sdk::scene()),
         _ => Err(format!(
-            "no script {name:?}: there are {CHAOS}, {CHAOS_LIVE}, {LIVE}, {OUTAGE} and {SDK}"
+            "no script {name:?}: there are {CHAOS}, {CHAOS_LIVE}, {LIVE}, {OUTAGE}, {PRICED} and {SDK}"
         )),
     }
 }
