@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use serde_json::Value;
+use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::ask::{Ask, REQUEST_ID};
@@ -139,14 +139,23 @@ impl<'a> Account<'a> {
 
     /// The key's tags, as a JSON object.
     fn tags(&self) -> String {
-        let entered = self.entered.iter();
-        let tags = entered.flat_map(|entered| entered.holder().tags());
-        let tags = tags.map(|(name, value)| (name.clone(), Value::from(value.as_str())));
-        Value::Object(tags.collect()).to_string()
+        let holder = self.entered.as_ref().map(Entered::holder);
+        let tags = holder.map_or(&[][..], |holder| holder.tags());
+        // Text only: it cannot fail.
+        serde_json::to_string(&Tags(tags)).unwrap_or_default()
     }
 
     fn moment(&self) -> Moment {
         self.board.moment(Instant::now().into_std())
+    }
+}
+
+/// A key's tags, as a JSON object.
+struct Tags<'a>(&'a [(String, String)]);
+
+impl Serialize for Tags<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 
@@ -238,7 +247,7 @@ impl Bill<'_> {
             service_tier: self.meter.tier.map(Into::into),
             cost,
             prices: pass.target.price.as_ref().map(|price| price.json().into()),
-            trail: self.trail.attempts().to_string().into(),
+            trail: self.trail.json().into(),
             first_token: self.first,
             duration: Some(account.started.elapsed()),
             streamed: ask.stream,

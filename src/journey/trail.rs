@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::failure::Failure;
@@ -119,7 +120,13 @@ impl Trail {
 
     /// The member `attempts` of a final error.
     pub fn attempts(&self) -> Value {
-        self.entries.iter().map(Entry::json).collect()
+        // Names and numbers only: nothing of it can fail.
+        serde_json::to_value(&self.entries).unwrap_or_default()
+    }
+
+    /// The same as text, for the ledger: each answer pays for it.
+    pub fn json(&self) -> String {
+        serde_json::to_string(&self.entries).unwrap_or_default()
     }
 }
 
@@ -138,33 +145,52 @@ impl Tried {
     }
 }
 
-impl Entry {
-    fn json(&self) -> Value {
+/// What is told of a candidate that was passed over.
+#[derive(Serialize)]
+struct Passed<'a> {
+    model: &'a str,
+    provider: Option<&'a str>,
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+/// What is told of an attempt.
+#[derive(Serialize)]
+struct Told<'a> {
+    model: &'a str,
+    provider: &'a str,
+    outcome: &'static str,
+    status: Option<u16>,
+    ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_resort: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    param: Option<&'a str>,
+}
+
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Skipped(model, target, why) => json!({
-                "model": model.as_str(),
-                "provider": target.as_ref().map(|target| target.provider.name.as_str()),
-                "outcome": "skipped",
-                "reason": why.label(),
-            }),
-            Self::Tried(tried) => {
-                let mut entry = json!({
-                    "model": tried.pass.candidate.as_str(),
-                    "provider": tried.pass.target.provider.name.as_str(),
-                    "outcome": tried.outcome.map_or("answered", Outcome::label),
-                    "status": tried.status,
-                    "ms": u64::try_from(tried.took.as_millis()).unwrap_or(u64::MAX),
-                });
-                if tried.pass.is_last_resort {
-                    entry["last_resort"] = Value::Bool(true);
-                }
-                for (name, value) in [("code", &tried.code), ("param", &tried.param)] {
-                    if let Some(value) = value {
-                        entry[name] = Value::from(value.as_str());
-                    }
-                }
-                entry
+            Self::Skipped(model, target, why) => Passed {
+                model: model.as_str(),
+                provider: target.as_ref().map(|target| target.provider.name.as_str()),
+                outcome: "skipped",
+                reason: why.label(),
             }
+            .serialize(to),
+            Self::Tried(tried) => Told {
+                model: tried.pass.candidate.as_str(),
+                provider: tried.pass.target.provider.name.as_str(),
+                outcome: tried.outcome.map_or("answered", Outcome::label),
+                status: tried.status,
+                ms: u64::try_from(tried.took.as_millis()).unwrap_or(u64::MAX),
+                last_resort: tried.pass.is_last_resort.then_some(true),
+                code: tried.code.as_deref(),
+                param: tried.param.as_deref(),
+            }
+            .serialize(to),
         }
     }
 }

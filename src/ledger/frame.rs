@@ -18,6 +18,9 @@ const MARK: [u8; 4] = [0xFF, b'S', b'L', 1];
 
 const HEAD: usize = 20;
 
+/// Most records fit.
+const USUAL: usize = 2048;
+
 /// The longest payload: a request of the largest allowed size, escaped, would
 /// still have to be one list of names to come near it.
 pub(super) const LONGEST: usize = 64 << 20;
@@ -38,7 +41,7 @@ impl<'a> Frame<'a> {
 
 /// A frame that still lacks its number; `None` where it would be too long.
 pub(super) fn encode(entry: &Entry<'_>) -> Option<Vec<u8>> {
-    let mut frame = Vec::with_capacity(1024);
+    let mut frame = Vec::with_capacity(USUAL);
     frame.resize(HEAD, 0);
     serde_json::to_writer(&mut frame, entry).ok()?;
     let length = frame.len() - HEAD;

@@ -1,0 +1,279 @@
+//! What it costs per request that its client has a key and its answer is
+//! charged for and written down: whole journeys without sockets, from the
+//! request's read body to the client's reply, with and without.
+//!
+//! `cargo bench --bench receipt`; the README beside this file says how to read
+//! it. Writes to the folder of temporary files.
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use standin::access::{Access, Holder};
+use standin::base::Endpoint;
+use standin::config::{self, Config, Digest, Surroundings, Target, load};
+use standin::health::{Board, Moment};
+use standin::journey::{self, Ask, Means};
+use standin::ledger::Ledger;
+use standin::seam::{Broken, Client, Committed, Exchange, Gone, Head, Out, Outgoing};
+use standin::usage::Usd;
+
+const KEY: &str = "sk-standin-00000000000000000000000000000000000000000000000000000000000000ff";
+
+/// A plain chat's answer, as OpenAI's have it.
+const ANSWER: &str = r#"{"id":"chatcmpl-AbCdEfGhIjKlMnOpQrStUvWx","object":"chat.completion","created":1772368200,"model":"gpt-4o-2024-08-06","choices":[{"index":0,"message":{"role":"assistant","content":"It is raining in Lisbon today, and it will stay so until the evening. Take an umbrella, or go tomorrow.","refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":1834,"completion_tokens":412,"total_tokens":2246,"prompt_tokens_details":{"cached_tokens":1024,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":128,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default","system_fingerprint":"fp_6b68a8204b"}"#;
+
+/// The words of a stream, one event each; then its finish and its usage.
+const PIECES: usize = 50;
+
+struct Nowhere;
+
+impl Surroundings for Nowhere {
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &Path) -> std::io::Result<Vec<u8>> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+}
+
+/// A provider that gives the same answer to everybody.
+struct Provider {
+    head: Head,
+    body: Vec<Bytes>,
+}
+
+struct Playing {
+    head: Option<Head>,
+    body: std::vec::IntoIter<Bytes>,
+}
+
+impl Out for Provider {
+    type Exchange = Playing;
+
+    async fn open(&self, _: &Target, _: bool) -> Result<Playing, Broken> {
+        Ok(Playing {
+            head: Some(self.head.clone()),
+            body: self.body.clone().into_iter(),
+        })
+    }
+}
+
+impl Exchange for Playing {
+    async fn send(&mut self, request: &Outgoing<'_>) -> Result<(), Broken> {
+        black_box(&request.body);
+        Ok(())
+    }
+
+    async fn head(&mut self) -> Result<Head, Broken> {
+        self.head.take().ok_or(Broken::Reset)
+    }
+
+    async fn read(&mut self) -> Result<Option<Bytes>, Broken> {
+        Ok(self.body.next())
+    }
+
+    async fn release(self) {}
+}
+
+/// A client that takes everything at once.
+struct Reader;
+
+impl Client for Reader {
+    type Committed = Self;
+
+    async fn gone(&mut self) {
+        std::future::pending().await
+    }
+
+    async fn commit(self, head: Head) -> Result<Self, Gone> {
+        black_box(head);
+        Ok(self)
+    }
+
+    async fn reply(self, head: Head, body: Vec<Bytes>) -> Result<(), Gone> {
+        black_box((head, body));
+        Ok(())
+    }
+}
+
+impl Committed for Reader {
+    async fn gone(&mut self) {
+        std::future::pending().await
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        black_box(bytes);
+        Ok(())
+    }
+
+    async fn end(self) -> Result<(), Gone> {
+        Ok(())
+    }
+
+    async fn break_off(self) {}
+}
+
+fn provider(stream: bool) -> Provider {
+    let event = |choice: &str, rest: &str| {
+        Bytes::from(format!(
+            "data: {{\"id\":\"chatcmpl-AbCd\",\"object\":\"chat.completion.chunk\",\"created\":1772368200,\
+             \"model\":\"gpt-4o-2024-08-06\",\"choices\":[{choice}]{rest}}}\n\n"
+        ))
+    };
+    let word = r#"{"index":0,"delta":{"content":" rain"},"finish_reason":null}"#;
+    let stop = r#"{"index":0,"delta":{},"finish_reason":"stop"}"#;
+    let usage =
+        ",\"usage\":{\"prompt_tokens\":1834,\"completion_tokens\":50,\"total_tokens\":1884}";
+    let (kind, body) = if stream {
+        let words = (0..PIECES).map(|_| event(word, ""));
+        let end = [
+            event(stop, ""),
+            event("", usage),
+            Bytes::from_static(b"data: [DONE]\n\n"),
+        ];
+        ("text/event-stream", words.chain(end).collect())
+    } else {
+        (
+            "application/json",
+            vec![Bytes::from_static(ANSWER.as_bytes())],
+        )
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("content-type", kind),
+        ("x-request-id", "req_0123456789abcdef"),
+    ] {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    Provider {
+        head: Head {
+            status: StatusCode::OK,
+            headers,
+        },
+        body,
+    }
+}
+
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Everything that a request needs.
+struct House {
+    config: Config,
+    board: Board,
+    access: Access,
+    ledger: Option<Ledger>,
+}
+
+impl House {
+    fn new(keyed: bool, ledger: Option<&Path>) -> Self {
+        let mut text = "providers: { p: { base_url: \"http://127.0.0.1:1\" } }\n\
+             models: { p/gpt-4o: { price: { input: 2.50, cached_input: 1.25, output: 10.00 } } }\n"
+            .to_owned();
+        if keyed {
+            text += &format!(
+                "keys: [ {{ name: load, sha256: \"{}\", models: [\"p/*\"], \
+                 requests_per_minute: 1000000, tokens_per_minute: 2000000000, \
+                 budget: {{ usd: 1000000 }} }} ]\n",
+                Digest::of(KEY.as_bytes())
+            );
+        }
+        let config = load("bench.yaml", text.as_bytes(), &Nowhere).expect("a good configuration");
+        let ledger = ledger.map(|path| {
+            let settings = config::Ledger {
+                path: path.to_owned(),
+                on_error: config::OnError::Serve,
+                retention: None,
+            };
+            Ledger::open(&settings, || SystemTime::UNIX_EPOCH).expect("nobody else writes it")
+        });
+        Self {
+            board: Board::new(&config, None, clock()),
+            access: Access::new(&config, None, &|_, _| Usd::ZERO, SystemTime::UNIX_EPOCH),
+            config,
+            ledger,
+        }
+    }
+
+    async fn serve(&self, headers: &HeaderMap, ask: &Ask, provider: &Provider, now: Duration) {
+        let who = self.access.who(headers).expect("a known key");
+        let now = Moment::at(now);
+        let enter = |who: &Arc<Holder>| Arc::clone(who).enter(1000, now).expect("room");
+        let means = Means {
+            config: &self.config,
+            board: &self.board,
+            out: provider,
+            ledger: self.ledger.as_ref(),
+            dice: 0,
+        };
+        let done = journey::run(ask, &means, who.map(enter), Reader).await;
+        assert!(done.is_ok_and(|receipt| receipt.charged.is_some()));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+fn ask(config: &Config, stream: bool) -> Ask {
+    let prompt = "x".repeat(1900);
+    let body = format!(
+        r#"{{"model":"p/gpt-4o","stream":{stream},"messages":[{{"role":"user","content":"{prompt}"}}]}}"#
+    );
+    let id = HeaderValue::from_static("6f1c0d4a9b2e4c7f8a3d5e6f7a8b9c0d");
+    Ask::read(Endpoint::Chat, id, &HeaderMap::new(), body.into(), config).expect("a good request")
+}
+
+fn receipt(c: &mut Criterion) {
+    let folder = std::env::temp_dir().join(format!("standin-receipt-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the folder of temporary files can be written");
+    let folder = Folder(folder);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let mut headers = HeaderMap::new();
+    let key = format!("Bearer {KEY}").parse().expect("a header's value");
+    headers.insert("authorization", key);
+    let mut group = c.benchmark_group("receipt");
+    for stream in [false, true] {
+        let kind = if stream { "stream" } else { "plain" };
+        let provider = provider(stream);
+        let path = folder.0.join(format!("{kind}.db"));
+        for (name, house) in [
+            ("neither", House::new(false, None)),
+            ("key", House::new(true, None)),
+            ("key and ledger", House::new(true, Some(&path))),
+        ] {
+            let ask = ask(&house.config, stream);
+            // A request every 100 µs: more than a minute may hold otherwise.
+            let mut micros = 0;
+            group.bench_function(format!("{kind}, {name}"), |b| {
+                b.iter(|| {
+                    micros += 100;
+                    let now = Duration::from_micros(micros);
+                    runtime.block_on(house.serve(&headers, black_box(&ask), &provider, now));
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, receipt);
+criterion_main!(benches);
