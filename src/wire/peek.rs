@@ -176,7 +176,7 @@ impl Slot {
 
 impl Peek {
     /// The largest number that one of these top-level members has, where it is
-    /// a whole one. Members beyond the first [`KEPT`] are not looked at: what is
+    /// a whole one. Members beyond the first 44 are not looked at: what is
     /// asked here is estimated by, and nothing is decided by it.
     pub fn whole_number(&self, body: &[u8], names: &[&str]) -> Option<u64> {
         let kept = self.spans.iter().take(self.count);
