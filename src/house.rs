@@ -11,6 +11,7 @@ use crate::access::Access;
 use crate::config::{self, Config, OnError};
 use crate::health::Board;
 use crate::ledger::{Ledger, Reader};
+use crate::metrics::Counts;
 use crate::upstream::{Pool, Ways};
 
 /// One configuration and the ways to its providers.
@@ -26,6 +27,8 @@ pub struct House {
     /// Where usage is written down, if anywhere. The same for as long as the
     /// process lives.
     pub ledger: Option<Arc<Ledger>>,
+    /// What is counted; the counters outlive the house.
+    pub counts: Counts,
 }
 
 impl House {
@@ -53,6 +56,7 @@ impl House {
             }
         }
         Ok(Self {
+            counts: Counts::new(&config, before.map(|before| &before.counts)),
             config,
             ways,
             board,

@@ -35,6 +35,7 @@ pub mod config;
 pub mod health;
 pub mod access;
 pub mod ledger;
+pub mod metrics;
 
 // Second floor: the journey.
 pub mod seam;

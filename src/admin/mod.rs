@@ -1,4 +1,4 @@
-//! The admin port: health, readiness, live state, usage, reload.
+//! The admin port: health, readiness, metrics, live state, usage, reload.
 
 mod rows;
 mod status;
@@ -18,6 +18,7 @@ use self::status::Clocks;
 use crate::base::Secret;
 use crate::front::{Door, Drain, Ids, Kept, answer_text};
 use crate::house::Current;
+use crate::metrics;
 
 /// A wish to reload, and where its result goes: an error is what `standin
 /// check` would print.
@@ -63,7 +64,7 @@ impl Admin {
         let head = session.req_header();
         let path = head.uri.path();
         let known = match path {
-            "/healthz" | "/readyz" | "/status" | "/-/usage" => {
+            "/healthz" | "/readyz" | "/metrics" | "/status" | "/-/usage" => {
                 matches!(head.method, Method::GET | Method::HEAD)
             }
             "/-/reload" => head.method == Method::POST,
@@ -73,16 +74,17 @@ impl Admin {
             let why = "This path does not take that method.";
             return refused(StatusCode::METHOD_NOT_ALLOWED, why);
         }
-        let is_health = matches!(path, "/healthz" | "/readyz");
+        let is_open = matches!(path, "/healthz" | "/readyz" | "/metrics");
         // Beyond this machine a name may well be this place's own, and health
-        // is nobody's secret.
-        if is_foreign(&head.headers, &head.uri, is_health && !self.is_local) {
+        // and metrics are nobody's secret.
+        if is_foreign(&head.headers, &head.uri, is_open && !self.is_local) {
             let why = "Requests of another origin or for another host are refused.";
             return refused(StatusCode::FORBIDDEN, why);
         }
         match path {
             "/healthz" => Reply::json(StatusCode::OK, &json!({"status": "alive"})),
             "/readyz" => self.readiness(),
+            "/metrics" => self.metrics(),
             _ if !self.may(&head.headers) => {
                 let why = "This needs `authorization: Bearer` with the admin_token.";
                 refused(StatusCode::UNAUTHORIZED, why)
@@ -102,6 +104,18 @@ impl Admin {
             (StatusCode::OK, "ready")
         };
         Reply::json(status, &json!({"status": why}))
+    }
+
+    fn metrics(&self) -> Reply {
+        let house = self.house.load();
+        let now = house.board.moment(Instant::now().into_std());
+        let live = (&house.config, &house.board);
+        let in_flight = self.proxy.in_flight();
+        Reply {
+            status: StatusCode::OK,
+            media: HeaderValue::from_static("text/plain; version=0.0.4"),
+            body: metrics::scrape(&house.counts, live, in_flight, now),
+        }
     }
 
     /// The ledger's rows after a number, oldest first, one JSON object a line:

@@ -16,6 +16,7 @@ use crate::access::{Entered, Holder};
 use crate::base::Endpoint;
 use crate::house::{Current, House};
 use crate::journey::{self, Ask, Entry, Means, Receipt};
+use crate::metrics::Ended;
 use crate::refusal::Refusal;
 use crate::wire::headers;
 
@@ -45,6 +46,13 @@ impl<'a> Route<'a> {
         let endpoint = Endpoint::ALL.into_iter().find(|e| e.path() == path)?;
         Some(Self::Operation(endpoint))
     }
+
+    fn endpoint(&self) -> Option<Endpoint> {
+        match self {
+            Self::Operation(endpoint) => Some(*endpoint),
+            Self::Model(_) | Self::Models => None,
+        }
+    }
 }
 
 impl Gate {
@@ -68,6 +76,18 @@ impl Gate {
         holder.enter(guess, now).map(Some)
     }
 
+    /// Says no, and counts it: a refusal is how a request ends, too.
+    async fn refuse(
+        &self,
+        session: &mut ServerSession,
+        refusal: &Refusal,
+        id: HeaderValue,
+        (house, endpoint): (&House, Option<Endpoint>),
+    ) -> Kept {
+        house.counts.ended(endpoint, Ended::Refused);
+        refuse(session, refusal, id).await
+    }
+
     fn id(&self, session: &ServerSession) -> HeaderValue {
         headers::request_id(&session.req_header().headers)
             .and_then(|id| HeaderValue::from_str(id).ok())
@@ -82,24 +102,32 @@ impl Gate {
         house: &House,
         asks: Option<&Arc<Holder>>,
     ) -> Kept {
+        let at = (house, Some(endpoint));
         let body = match intake::body(session, &house.config.limits).await {
             Ok(body) => body,
-            Err(intake::NoBody::Gone) => return Kept::Close,
-            Err(intake::NoBody::Refused(refusal)) => return refuse(session, &refusal, id).await,
+            Err(intake::NoBody::Gone) => {
+                house.counts.ended(at.1, Ended::ClientGone);
+                return Kept::Close;
+            }
+            Err(intake::NoBody::Refused(refusal)) => {
+                return self.refuse(session, &refusal, id, at).await;
+            }
         };
         let is_recorded = house.is_recorded();
         if !is_recorded {
-            return refuse(session, &Refusal::Unrecorded, id).await;
+            return self.refuse(session, &Refusal::Unrecorded, id, at).await;
         }
+        let began = Instant::now();
         let from = &session.req_header().headers;
         let ask = match Ask::read(endpoint, id.clone(), from, body, &house.config) {
             Ok(ask) => ask,
-            Err(refusal) => return refuse(session, &refusal, id).await,
+            Err(refusal) => return self.refuse(session, &refusal, id, at).await,
         };
         let entered = match self.enter(&ask, asks, house) {
             Ok(entered) => entered,
-            Err(refusal) => return refuse(session, &refusal, id).await,
+            Err(refusal) => return self.refuse(session, &refusal, id, at).await,
         };
+        let read = began.elapsed();
         let mut kept = Kept::Close;
         let guest = Guest::new(session, &mut kept).until(&self.drain);
         let means = Means {
@@ -112,8 +140,11 @@ impl Gate {
         let journey = journey::run(&ask, &means, entered, guest);
         // On the heap: what a journey holds across its awaits is the largest
         // part of a connection's task, and most connections are idle.
-        let refusal = match Box::pin(journey).await {
-            Ok(receipt) => {
+        let (ended, worked) = journey::worked(Box::pin(journey)).await;
+        let refusal = match ended {
+            Ok(mut receipt) => {
+                receipt.worked = read + worked;
+                receipt.count(&house.counts);
                 log_line(&ask, &receipt);
                 None
             }
@@ -121,7 +152,7 @@ impl Gate {
         };
         match refusal {
             None => kept,
-            Some(refusal) => refuse(session, &refusal, id).await,
+            Some(refusal) => self.refuse(session, &refusal, id, at).await,
         }
     }
 }
@@ -130,19 +161,21 @@ impl Door for Gate {
     async fn serve(&self, session: &mut ServerSession) -> Kept {
         let house = self.house.load_full();
         let id = self.id(session);
+        let path = session.req_header().uri.path().to_owned();
+        let route = Route::of(&path);
+        let at = (&*house, route.as_ref().and_then(Route::endpoint));
         if self.drain.is_draining() {
-            return refuse(session, &Refusal::Draining, id).await;
+            return self.refuse(session, &Refusal::Draining, id, at).await;
         }
         let head = session.req_header();
-        let path = head.uri.path().to_owned();
         let is = |method: &Method| head.method == *method;
         let reads = is(&Method::GET) || is(&Method::HEAD);
         let asks = match house.access.who(&head.headers) {
             Ok(asks) => asks,
-            Err(refusal) => return refuse(session, &refusal, id).await,
+            Err(refusal) => return self.refuse(session, &refusal, id, at).await,
         };
-        match Route::of(&path) {
-            None => refuse(session, &Refusal::UnknownPath, id).await,
+        match route {
+            None => self.refuse(session, &Refusal::UnknownPath, id, at).await,
             Some(Route::Operation(endpoint)) if is(&Method::POST) => {
                 self.operation(session, endpoint, id, &house, asks).await
             }
@@ -154,14 +187,16 @@ impl Door for Gate {
                 Some(model) => answer_json(session, StatusCode::OK, id, &model).await,
                 None => {
                     let refusal = Refusal::UnknownModel(name.to_owned());
-                    refuse(session, &refusal, id).await
+                    self.refuse(session, &refusal, id, at).await
                 }
             },
             Some(Route::Operation(_)) => {
-                refuse(session, &Refusal::MethodNotAllowed("POST"), id).await
+                self.refuse(session, &Refusal::MethodNotAllowed("POST"), id, at)
+                    .await
             }
             Some(Route::Model(_) | Route::Models) => {
-                refuse(session, &Refusal::MethodNotAllowed("GET, HEAD"), id).await
+                self.refuse(session, &Refusal::MethodNotAllowed("GET, HEAD"), id, at)
+                    .await
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What a request is let do and charged for: its key's permissions, limits and
 //! budget on the way in, its row in the ledger on the way out.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
@@ -132,6 +133,12 @@ impl<'a> Account<'a> {
         self.ask.id.to_str().unwrap_or_default()
     }
 
+    /// The name of the key that asks.
+    pub(super) fn holder(&self) -> Option<Arc<str>> {
+        let entered = self.entered.as_ref()?;
+        Some(Arc::clone(entered.holder().name()))
+    }
+
     fn key(&self) -> Option<&str> {
         let entered = self.entered.as_ref()?;
         Some(entered.holder().name())
@@ -201,6 +208,7 @@ impl Bill<'_> {
             tokens,
             estimated,
             cost,
+            after: account.started.elapsed(),
         });
         let moment = account.moment();
         if let Some(entered) = account.entered {

@@ -15,6 +15,7 @@ mod relay;
 mod stream;
 mod taker;
 mod trail;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use self::plan::Pass;
 use self::plan::{Plan, Step};
 pub use self::receipt::{Charged, End, Receipt};
 pub use self::trail::{Entry, Trail, Tried};
+pub use self::work::worked;
 use crate::access::Entered;
 use crate::config::Config;
 use crate::health::{Admission, Board, Moment};
@@ -232,6 +234,8 @@ async fn answered<O, X: Exchange, C: Client>(
     };
     admission.headed(&quota, means.now());
     admission.said(means.now());
+    let key = account.holder();
+    let streamed = matches!(answer, Answer::Stream(..));
     let mut bill = account.bill(&trail, &pass, &answer.head().headers, Some(first));
     let relayed = relay::run(ask, &trail, &pass, answer, client, &mut bill).await;
     let charged = bill.charged();
@@ -245,13 +249,17 @@ async fn answered<O, X: Exchange, C: Client>(
         End::ClientGone | End::Cut | End::Failed => drop(admission),
     }
     Receipt {
+        endpoint: ask.endpoint,
+        key,
         trail,
         answered: Some(pass),
+        streamed,
         charged,
         end: relayed.end,
         status: Some(status),
         first: Some(first),
         took: started.elapsed(),
+        worked: Duration::ZERO,
         sent: relayed.sent,
     }
 }
@@ -266,12 +274,16 @@ async fn failed<O, C: Client>(
 ) -> Receipt {
     let started = account.started();
     let mut receipt = Receipt {
+        endpoint: ask.endpoint,
+        key: account.holder(),
         answered: None,
+        streamed: false,
         charged: None,
         end: End::ClientGone,
         status: None,
         first: None,
         took: started.elapsed(),
+        worked: Duration::ZERO,
         sent: 0,
         trail,
     };

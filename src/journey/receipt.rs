@@ -1,12 +1,16 @@
 //! What is known of a request when it has ended: the one source of its log
 //! line, and of whatever else is to be told of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 
 use super::plan::Pass;
-use super::trail::Trail;
+use super::trail::{Entry, Trail};
+use crate::base::{Endpoint, ModelName};
+use crate::metrics::{Answered, Counts, Ended};
+use crate::outcome::Outcome;
 use crate::usage::{Tokens, Usd};
 
 /// How a request ended.
@@ -34,6 +38,17 @@ impl End {
     }
 }
 
+impl End {
+    fn counted(self) -> Ended {
+        match self {
+            Self::Answered => Ended::Answered,
+            Self::ClientGone => Ended::ClientGone,
+            Self::Cut => Ended::Cut,
+            Self::Failed => Ended::Failed,
+        }
+    }
+}
+
 /// What an answer is charged at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charged {
@@ -43,15 +58,24 @@ pub struct Charged {
     pub estimated: bool,
     /// What it costs, where its price is known.
     pub cost: Option<Usd>,
+    /// From the request's body to the answer's end, as it came: before the
+    /// client could see it.
+    pub after: Duration,
 }
 
 /// What is known of a request when it has ended.
 #[derive(Debug)]
 pub struct Receipt {
+    /// What was asked for.
+    pub endpoint: Endpoint,
+    /// The name of the key that asked, where clients need one.
+    pub key: Option<Arc<str>>,
     /// What happened to each candidate.
     pub trail: Trail,
     /// The target that answered.
     pub answered: Option<Pass>,
+    /// Whether it answered with a stream.
+    pub streamed: bool,
     /// What that one is charged at.
     pub charged: Option<Charged>,
     /// How it ended.
@@ -62,6 +86,69 @@ pub struct Receipt {
     pub first: Option<Duration>,
     /// From the request's body to the end.
     pub took: Duration,
+    /// How long it was worked on, and not waited for others, where whoever
+    /// ran it has [measured](super::worked) that.
+    pub worked: Duration,
     /// Body bytes given to the client.
     pub sent: u64,
+}
+
+impl Receipt {
+    /// Adds all of it to what is counted.
+    pub fn count(&self, into: &Counts) {
+        into.ended(Some(self.endpoint), self.end.counted());
+        into.worked(self.worked);
+        for entry in self.trail.entries() {
+            match entry {
+                Entry::Skipped(name, target, why) => {
+                    let provider = target.as_ref().map(|target| &*target.provider);
+                    into.at(name, provider).skipped(*why);
+                }
+                Entry::Tried(tried) => {
+                    let provider = Some(&*tried.pass.target.provider);
+                    let at = into.at(&tried.pass.candidate, provider);
+                    at.attempted(tried.outcome);
+                    // An answer is the last of its trail.
+                    if let (None, Some(charged)) = (tried.outcome, &self.charged) {
+                        at.answered(&self.answer(charged));
+                    }
+                }
+            }
+        }
+        if let (Some((first, reason)), Some(pass)) = (self.first_failure(), &self.answered)
+            && *first != pass.candidate
+        {
+            into.failed_over(first, &pass.candidate, reason);
+        }
+    }
+
+    fn answer(&self, charged: &Charged) -> Answered<'_> {
+        let first = self.first.filter(|_| self.streamed);
+        let is_whole = self.end == End::Answered && !charged.estimated;
+        let others = charged.tokens.output.saturating_sub(1);
+        let others = u32::try_from(others).ok().filter(|others| *others > 0);
+        Answered {
+            endpoint: self.endpoint,
+            key: self.key.as_ref(),
+            first,
+            took: charged.after,
+            per_token: first
+                .zip(others)
+                .filter(|_| is_whole)
+                .map(|(first, others)| charged.after.saturating_sub(first) / others),
+            tokens: charged.tokens,
+            cost: charged.cost,
+        }
+    }
+
+    /// The first candidate, and what it was passed over for or failed with.
+    fn first_failure(&self) -> Option<(&ModelName, &'static str)> {
+        match self.trail.entries().first()? {
+            Entry::Skipped(name, _, why) => Some((name, why.label())),
+            Entry::Tried(tried) => {
+                let outcome = tried.outcome.map(Outcome::label)?;
+                Some((&tried.pass.candidate, outcome))
+            }
+        }
+    }
 }

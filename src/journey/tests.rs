@@ -8,6 +8,7 @@ mod play;
 mod after_commit;
 mod billing;
 mod blame;
+mod counting;
 mod last_resort;
 mod leaving;
 mod made_up;

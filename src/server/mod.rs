@@ -196,6 +196,7 @@ impl Server {
             let ledger = before.ledger.clone();
             House::build(config, &self.pool, ledger, Some(&before), clocks())
         });
+        before.counts.reloaded(built.is_ok());
         let house = match built {
             Ok(house) => house,
             Err(problems) => {

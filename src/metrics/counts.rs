@@ -1,0 +1,356 @@
+//! The handles of one configuration. Each is resolved when it is first needed
+//! and kept, so that a request hashes its models' names, and no labels.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use prometheus::{Counter, Histogram, IntCounter};
+
+use super::families::Metrics;
+use crate::base::{Endpoint, ModelName};
+use crate::config::{Config, Provider};
+use crate::outcome::{Outcome, Skip};
+use crate::usage::{Tokens, Usd};
+
+/// The label of a name that is not listed: anybody can make one up.
+const OTHER: &str = "other";
+
+/// The label where there is nothing to name: an unknown path's endpoint, an
+/// unknown name's provider, the key of a client who needs none.
+const NONE: &str = "none";
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The client has the whole answer.
+    Answered,
+    /// The client left.
+    ClientGone,
+    /// The answer broke off after it had begun.
+    Cut,
+    /// Every candidate failed.
+    Failed,
+    /// Nothing was tried.
+    Refused,
+}
+
+impl Ended {
+    const ALL: [Self; 5] = [
+        Self::Answered,
+        Self::ClientGone,
+        Self::Cut,
+        Self::Failed,
+        Self::Refused,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::ClientGone => "client_gone",
+            Self::Cut => "cut",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// An answer that began, at its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    /// What was asked for.
+    pub endpoint: Endpoint,
+    /// The name of the key that asked.
+    pub key: Option<&'a Arc<str>>,
+    /// From the request's body to the first word, of a stream.
+    pub first: Option<Duration>,
+    /// From the request's body to the answer's end.
+    pub took: Duration,
+    /// For each output token after the first, where that is known.
+    pub per_token: Option<Duration>,
+    /// What it used.
+    pub tokens: Tokens,
+    /// What it cost, where its price is known.
+    pub cost: Option<Usd>,
+}
+
+/// The handles of one configuration. The counters behind them are the
+/// process's and go on.
+#[derive(Debug)]
+pub struct Counts {
+    pub(super) metrics: Arc<Metrics>,
+    /// By endpoint, then by [`Ended`]; the last are those of no endpoint.
+    requests: [[IntCounter; 5]; 5],
+    models: HashMap<ModelName, Vec<Place>>,
+    /// Of every name that is not listed, at every provider.
+    others: Vec<Place>,
+    /// Of a name that stands for no provider.
+    unknown: Place,
+    /// From 1, in the order of the file.
+    keys: HashMap<Arc<str>, usize>,
+}
+
+/// A model at one provider.
+#[derive(Debug)]
+struct Place {
+    /// [`Provider::index`]
+    provider: usize,
+    labels: [Arc<str>; 2],
+    attempts: [OnceLock<IntCounter>; 15],
+    skips: [OnceLock<IntCounter>; 7],
+    /// By endpoint.
+    answers: [OnceLock<Box<Answers>>; 4],
+    tokens: OnceLock<[IntCounter; 4]>,
+    /// By key; the first is that of no key.
+    costs: OnceLock<Box<[OnceLock<Counter>]>>,
+}
+
+#[derive(Debug)]
+struct Answers {
+    duration: Histogram,
+    first: Histogram,
+    per_token: Histogram,
+    input: Histogram,
+    output: Histogram,
+}
+
+impl Counts {
+    /// The handles for a configuration; counters go on from those `before`.
+    pub fn new(config: &Config, before: Option<&Self>) -> Self {
+        let metrics = before.map_or_else(Arc::default, |before| Arc::clone(&before.metrics));
+        let endpoints = Endpoint::ALL.map(endpoint_label);
+        let endpoints = [endpoints[0], endpoints[1], endpoints[2], endpoints[3], NONE];
+        let requests = endpoints.map(|endpoint| {
+            let ended = |ended: Ended| [endpoint, ended.label()];
+            Ended::ALL.map(|end| metrics.requests.with_label_values(&ended(end)))
+        });
+        let other: Arc<str> = OTHER.into();
+        let others = config.providers.iter();
+        let keys = config.keys.iter().map(|key| Arc::clone(&key.name));
+        Self {
+            requests,
+            models: config
+                .listed
+                .iter()
+                .map(|name| (name.clone(), places(config, name)))
+                .collect(),
+            others: others.map(|p| Place::new(&other, Some(p))).collect(),
+            unknown: Place::new(&other, None),
+            keys: keys.zip(1..).collect(),
+            metrics,
+        }
+    }
+
+    /// Counts a request that has ended.
+    pub fn ended(&self, endpoint: Option<Endpoint>, ended: Ended) {
+        let endpoint = endpoint.map_or(4, |endpoint| endpoint as usize);
+        self.requests[endpoint][ended as usize].inc();
+    }
+
+    /// What one request took of Standin's own time.
+    pub fn worked(&self, time: Duration) {
+        self.metrics.overhead.observe(time.as_secs_f64());
+    }
+
+    /// Counts an answer of another candidate than the first, and what became
+    /// of that one.
+    pub fn failed_over(&self, from: &ModelName, to: &ModelName, reason: &'static str) {
+        let label = |name: &ModelName| {
+            let listed = self.models.get_key_value(name);
+            listed.map_or(OTHER, |(name, _)| name.as_str())
+        };
+        let labels = [label(from), label(to), reason];
+        self.metrics.failovers.with_label_values(&labels).inc();
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, accepted: bool) {
+        let counter = if accepted {
+            &self.metrics.accepted
+        } else {
+            &self.metrics.rejected
+        };
+        counter.inc();
+    }
+
+    /// Where a candidate's turn at a provider of this configuration is
+    /// counted; without one the name is unknown.
+    pub fn at(&self, model: &ModelName, provider: Option<&Provider>) -> At<'_> {
+        let place = provider.and_then(|provider| {
+            let is_its = |place: &&Place| place.provider == provider.index;
+            let listed = self.models.get(model);
+            listed
+                .and_then(|places| places.iter().find(is_its))
+                .or_else(|| self.others.get(provider.index))
+        });
+        At {
+            counts: self,
+            place: place.unwrap_or(&self.unknown),
+        }
+    }
+}
+
+/// The places of a listed name: one for each provider that has it.
+fn places(config: &Config, name: &ModelName) -> Vec<Place> {
+    let label: Arc<str> = name.as_str().into();
+    let model = config.model(name);
+    let targets = model.iter().flat_map(|model| &model.targets);
+    let mut places: Vec<Place> = Vec::new();
+    for target in targets {
+        let provider = &target.provider;
+        if places.iter().all(|place| place.provider != provider.index) {
+            places.push(Place::new(&label, Some(provider)));
+        }
+    }
+    places
+}
+
+impl Place {
+    fn new(model: &Arc<str>, provider: Option<&Arc<Provider>>) -> Self {
+        let name = provider.map_or(NONE, |provider| provider.name.as_str());
+        Self {
+            provider: provider.map_or(usize::MAX, |provider| provider.index),
+            labels: [Arc::clone(model), name.into()],
+            attempts: Default::default(),
+            skips: Default::default(),
+            answers: Default::default(),
+            tokens: OnceLock::new(),
+            costs: OnceLock::new(),
+        }
+    }
+
+    /// Its labels, with one more.
+    fn and<'p>(&'p self, third: &'p str) -> [&'p str; 3] {
+        [&self.labels[0], &self.labels[1], third]
+    }
+}
+
+/// Where a candidate's turn at a provider is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct At<'c> {
+    counts: &'c Counts,
+    place: &'c Place,
+}
+
+impl At<'_> {
+    /// Counts an attempt and how it ended: with nothing, an answer began.
+    pub fn attempted(self, outcome: Option<Outcome>) {
+        let counter = &self.place.attempts[outcome.map_or(0, place_of)];
+        let new = || {
+            let labels = self.place.and(outcome.map_or("answered", Outcome::label));
+            self.counts.metrics.attempts.with_label_values(&labels)
+        };
+        counter.get_or_init(new).inc();
+    }
+
+    /// Counts a candidate that was passed over.
+    pub fn skipped(self, why: Skip) {
+        let new = || {
+            let labels = self.place.and(why.label());
+            self.counts.metrics.skips.with_label_values(&labels)
+        };
+        self.place.skips[why as usize].get_or_init(new).inc();
+    }
+
+    /// Counts an answer that began, at its end.
+    pub fn answered(self, answer: &Answered<'_>) {
+        let answers = self.place.answers[answer.endpoint as usize]
+            .get_or_init(|| Box::new(self.answers(answer.endpoint)));
+        answers.duration.observe(answer.took.as_secs_f64());
+        if let Some(first) = answer.first {
+            answers.first.observe(first.as_secs_f64());
+        }
+        if let Some(per_token) = answer.per_token {
+            answers.per_token.observe(per_token.as_secs_f64());
+        }
+        let used = &answer.tokens;
+        answers.input.observe(float(used.input));
+        answers.output.observe(float(used.output));
+        let kinds = self.place.tokens.get_or_init(|| {
+            let tokens = &self.counts.metrics.tokens;
+            ["input", "cached", "output", "reasoning"]
+                .map(|kind| tokens.with_label_values(&self.place.and(kind)))
+        });
+        let amounts = [used.input, used.cached, used.output, used.reasoning];
+        for (kind, amount) in kinds.iter().zip(amounts) {
+            kind.inc_by(amount);
+        }
+        if let Some(cost) = answer.cost {
+            self.costs(answer.key, cost);
+        }
+    }
+
+    fn costs(self, key: Option<&Arc<str>>, cost: Usd) {
+        let keys = &self.counts.keys;
+        let costs = self.place.costs.get_or_init(|| {
+            let none = || OnceLock::new();
+            std::iter::repeat_with(none).take(keys.len() + 1).collect()
+        });
+        let key = key.and_then(|key| keys.get_key_value(key));
+        let (label, at) = key.map_or((NONE, 0), |(name, at)| (name, *at));
+        let new = || {
+            let labels = self.place.and(label);
+            self.counts.metrics.cost.with_label_values(&labels)
+        };
+        if let Some(counter) = costs.get(at) {
+            counter.get_or_init(new).inc_by(cost.to_f64());
+        }
+    }
+
+    fn answers(self, endpoint: Endpoint) -> Answers {
+        let [model, provider] = &self.place.labels;
+        let (operation, metrics) = (operation(endpoint), &self.counts.metrics);
+        let labels: [&str; 3] = [operation, provider, model];
+        let usage = |kind| {
+            let labels: [&str; 4] = [operation, provider, model, kind];
+            metrics.usage.with_label_values(&labels)
+        };
+        Answers {
+            duration: metrics.duration.with_label_values(&labels),
+            first: metrics.first.with_label_values(&labels),
+            per_token: metrics.per_token.with_label_values(&labels),
+            input: usage("input"),
+            output: usage("output"),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no answer has 2⁵³ tokens")]
+fn float(tokens: u64) -> f64 {
+    tokens as f64
+}
+
+/// As `/status` calls it.
+fn endpoint_label(endpoint: Endpoint) -> &'static str {
+    endpoint.path().trim_start_matches('/')
+}
+
+/// The conventions' well-known names; they have none of its own for what is
+/// asked of `/v1/responses`, which is a chat as well.
+fn operation(endpoint: Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::Chat | Endpoint::Responses => "chat",
+        Endpoint::Completions => "text_completion",
+        Endpoint::Embeddings => "embeddings",
+    }
+}
+
+/// A number for each outcome's name; 0 is an answer's.
+fn place_of(outcome: Outcome) -> usize {
+    match outcome {
+        Outcome::Auth(_) => 1,
+        Outcome::BadAnswer(_) => 2,
+        Outcome::ClientGone => 3,
+        Outcome::Connect => 4,
+        Outcome::ContextLength => 5,
+        Outcome::Cut => 6,
+        Outcome::Forbidden(_) => 7,
+        Outcome::Moderated => 8,
+        Outcome::NotFound(_) => 9,
+        Outcome::RateLimited(_) => 10,
+        Outcome::Rejected => 11,
+        Outcome::Reset(_) => 12,
+        Outcome::Timeout(_) => 13,
+        Outcome::Unavailable => 14,
+    }
+}
