@@ -2,6 +2,9 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -151,6 +154,19 @@ fn count(c: &mut Criterion) {
             assert!(receipt.answered.is_some() && receipt.charged.is_some());
             group.bench_function(name, |b| b.iter(|| black_box(&receipt).count(&counts)));
         }
+        let shared = receipt(&config, &board, &["house/model-7"]);
+        let ends = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ends.load(Relaxed) {
+                    shared.count(&counts);
+                }
+            });
+            group.bench_function("answered, another thread at the same", |b| {
+                b.iter(|| black_box(&shared).count(&counts));
+            });
+            ends.store(true, Relaxed);
+        });
         group.bench_function("scrape", |b| {
             let now = board.moment(Instant::now().into_std());
             b.iter(|| scrape(&counts, (&config, &board), 0, now).len());

@@ -1,6 +1,7 @@
 //! What a request costs in memory before it is sent on: nothing to read it or
 //! to ask live state, and a few small pieces to splice it, whatever its size.
-//! And what is nothing too: an answer that says nothing of limits, and metering.
+//! And what is nothing too: an answer that says nothing of limits, metering, and
+//! counting.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -15,8 +16,9 @@ use standin::base::{Endpoint, ModelName};
 use standin::config::{self, Surroundings};
 use standin::dialect::{Event, Plain, tokens};
 use standin::health::{Board, Failed, Moment, Wish};
-use standin::outcome::{Blame, Outcome};
-use standin::usage::{Price, PriceSet, Rates, per_million};
+use standin::metrics::{Answered, Counts, Ended};
+use standin::outcome::{Blame, Outcome, Skip};
+use standin::usage::{Price, PriceSet, Rates, Tokens, Usd, per_million};
 use standin::wire::Edits;
 use standin::wire::Peek;
 use standin::wire::json;
@@ -228,5 +230,38 @@ fn usage_is_read_and_priced_without_allocating() {
     let answer = br#"{"choices":[{"message":{"content":"Hello"},"finish_reason":"length"}],"usage":{"prompt_tokens":1}}"#;
     let (plain, times, _) = counted(|| Plain::read(Endpoint::Chat, answer, false));
     assert!(matches!(plain, Plain::Answer { usage: Some(_), .. }));
+    assert_eq!(times, 0);
+}
+
+#[test]
+fn what_a_request_adds_to_the_metrics_is_counted_without_allocating() {
+    let text = "providers: { p: { base_url: \"http://127.0.0.1:1\" } }\n\
+                models: { gpt: { provider: p, upstream_model: m } }\n";
+    let config = config::load("t.yaml", text.as_bytes(), &Nothing).expect("a good one");
+    let counts = Counts::new(&config, None);
+    let provider = config.providers.first().map(|provider| &**provider);
+    let names = [ModelName::from("gpt"), ModelName::from("p/made-up")];
+    let count = || {
+        for name in &names {
+            let at = counts.at(name, provider);
+            at.skipped(Skip::Cooling);
+            at.attempted(Some(Outcome::Unavailable));
+            at.attempted(None);
+            at.answered(&Answered {
+                endpoint: Endpoint::Chat,
+                key: None,
+                first: Some(Duration::from_millis(300)),
+                took: Duration::from_secs(3),
+                per_token: Some(Duration::from_millis(20)),
+                tokens: Tokens::default(),
+                cost: Some(Usd::from_pico(1)),
+            });
+        }
+        counts.worked(Duration::from_micros(80));
+        counts.ended(Some(Endpoint::Chat), Ended::Answered);
+    };
+    let ((), times, _) = counted(count);
+    assert!(times > 0, "the first one resolves its handles");
+    let ((), times, _) = counted(count);
     assert_eq!(times, 0);
 }

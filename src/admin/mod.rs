@@ -84,7 +84,7 @@ impl Admin {
         match path {
             "/healthz" => Reply::json(StatusCode::OK, &json!({"status": "alive"})),
             "/readyz" => self.readiness(),
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics().await,
             _ if !self.may(&head.headers) => {
                 let why = "This needs `authorization: Bearer` with the admin_token.";
                 refused(StatusCode::UNAUTHORIZED, why)
@@ -106,15 +106,23 @@ impl Admin {
         Reply::json(status, &json!({"status": why}))
     }
 
-    fn metrics(&self) -> Reply {
-        let house = self.house.load();
-        let now = house.board.moment(Instant::now().into_std());
-        let live = (&house.config, &house.board);
+    async fn metrics(&self) -> Reply {
+        let house = self.house.load_full();
         let in_flight = self.proxy.in_flight();
-        Reply {
-            status: StatusCode::OK,
-            media: HeaderValue::from_static("text/plain; version=0.0.4"),
-            body: metrics::scrape(&house.counts, live, in_flight, now),
+        let now = house.board.moment(Instant::now().into_std());
+        // A thousand models take milliseconds to write: no request waits for
+        // that.
+        let told = tokio::task::spawn_blocking(move || {
+            let live = (&house.config, &house.board);
+            metrics::scrape(&house.counts, live, in_flight, now)
+        });
+        match told.await {
+            Ok(body) => Reply {
+                status: StatusCode::OK,
+                media: HeaderValue::from_static("text/plain; version=0.0.4"),
+                body,
+            },
+            Err(_) => refused(StatusCode::SERVICE_UNAVAILABLE, "Shutting down."),
         }
     }
 

@@ -168,7 +168,7 @@ impl Metrics {
 fn overhead(registry: &Registry) -> Histogram {
     let help = "Seconds of a request's time in which Standin worked on it: reading the body's JSON, choosing, \
                 writing, reading and passing on, the ledger's row. Waiting for the provider, for the client or \
-                for a free thread does not count, nor does receiving the body.";
+                for a free thread does not count, nor does receiving the body. Refused requests are not among them.";
     let options = HistogramOpts::new("standin_overhead_seconds", help).buckets(OVERHEAD.to_vec());
     registered(registry, Histogram::with_opts(options))
 }

@@ -181,3 +181,68 @@ async fn what_a_provider_says_is_left_is_told() {
     tokio::time::advance(Duration::from_secs(120)).await;
     assert!(!told(&inn, &[]).contains("standin_ratelimit_remaining{"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_homes_at_one_provider_the_worse_is_told() {
+    let both = "models:
+  both:
+    targets:
+      - { provider: a, upstream_model: m }
+      - { provider: a, upstream_model: n }
+";
+    let left = |count: &'static str| {
+        Play::hello()
+            .header("x-ratelimit-remaining-requests", count)
+            .header("x-ratelimit-reset-requests", "600s")
+    };
+    let limited = Play::error(429, "x").header("retry-after", "60");
+    let inn = Inn::new(
+        both,
+        &[("a/m", &[left("7"), limited]), ("a/n", &[left("9")])],
+    );
+    let mut came = Vec::new();
+    for _ in 0..2 {
+        came.push(inn.host(Trip::plain(&["both"])).await);
+    }
+    assert_eq!(came[1].walk(), "both=429, both=200");
+    let told = told(&inn, &came);
+    holds(
+        &told,
+        &[
+            r#"standin_attempts_total{model="both",outcome="answered",provider="a"} 2"#,
+            r#"standin_target_state{model="both",provider="a",state="cooling"} 1"#,
+            r#"standin_target_state{model="both",provider="a",state="healthy"} 0"#,
+        ],
+    );
+    let remaining = told
+        .lines()
+        .filter(|line| line.starts_with("standin_ratelimit_remaining{"));
+    let remaining: Vec<_> = remaining.collect();
+    assert_eq!(remaining.len(), 1, "{remaining:?}");
+    // Its own second home is no failover: the candidate answered.
+    assert!(!told.contains("standin_failovers_total{"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_only_guessed_has_no_time_for_each_token() {
+    let stream = Play::sse()
+        .events([&*says("Hel")])
+        .wait(Duration::from_secs(3))
+        .events([&*says("lo and so on"), &finish("stop"), DONE]);
+    let inn = Inn::new(MODELS, &[("a/m", &[stream])]);
+    let came = inn.host(Trip::stream(&["one"])).await;
+    let charged = came.receipt.charged.expect("an answer is charged");
+    assert!(charged.estimated && charged.tokens.output > 1);
+    let output = format!(
+        r#"standin_tokens_total{{kind="output",model="one",provider="a"}} {}"#,
+        charged.tokens.output
+    );
+    let told = told(&inn, &[came]);
+    holds(
+        &told,
+        &[
+            &output,
+            r#"gen_ai_server_time_per_output_token_seconds_count{gen_ai_operation_name="chat",gen_ai_provider_name="a",gen_ai_response_model="one"} 0"#,
+        ],
+    );
+}
