@@ -8,52 +8,11 @@ use std::time::Duration;
 use prometheus::{Counter, Histogram, IntCounter};
 
 use super::families::Metrics;
+use super::labels::{Ended, NONE, OTHER, endpoint_label, operation, place_of};
 use crate::base::{Endpoint, ModelName};
 use crate::config::{Config, Provider};
 use crate::outcome::{Outcome, Skip};
 use crate::usage::{Tokens, Usd};
-
-/// The label of a name that is not listed: anybody can make one up.
-const OTHER: &str = "other";
-
-/// The label where there is nothing to name: an unknown path's endpoint, an
-/// unknown name's provider, the key of a client who needs none.
-const NONE: &str = "none";
-
-/// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The client has the whole answer.
-    Answered,
-    /// The client left.
-    ClientGone,
-    /// The answer broke off after it had begun.
-    Cut,
-    /// Every candidate failed.
-    Failed,
-    /// Nothing was tried.
-    Refused,
-}
-
-impl Ended {
-    const ALL: [Self; 5] = [
-        Self::Answered,
-        Self::ClientGone,
-        Self::Cut,
-        Self::Failed,
-        Self::Refused,
-    ];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::ClientGone => "client_gone",
-            Self::Cut => "cut",
-            Self::Failed => "failed",
-            Self::Refused => "refused",
-        }
-    }
-}
 
 /// An answer that began, at its end.
 #[derive(Clone, Copy, Debug)]
@@ -318,39 +277,4 @@ impl At<'_> {
 #[expect(clippy::cast_precision_loss, reason = "no answer has 2⁵³ tokens")]
 fn float(tokens: u64) -> f64 {
     tokens as f64
-}
-
-/// As `/status` calls it.
-fn endpoint_label(endpoint: Endpoint) -> &'static str {
-    endpoint.path().trim_start_matches('/')
-}
-
-/// The conventions' well-known names; they have none of its own for what is
-/// asked of `/v1/responses`, which is a chat as well.
-fn operation(endpoint: Endpoint) -> &'static str {
-    match endpoint {
-        Endpoint::Chat | Endpoint::Responses => "chat",
-        Endpoint::Completions => "text_completion",
-        Endpoint::Embeddings => "embeddings",
-    }
-}
-
-/// A number for each outcome's name; 0 is an answer's.
-fn place_of(outcome: Outcome) -> usize {
-    match outcome {
-        Outcome::Auth(_) => 1,
-        Outcome::BadAnswer(_) => 2,
-        Outcome::ClientGone => 3,
-        Outcome::Connect => 4,
-        Outcome::ContextLength => 5,
-        Outcome::Cut => 6,
-        Outcome::Forbidden(_) => 7,
-        Outcome::Moderated => 8,
-        Outcome::NotFound(_) => 9,
-        Outcome::RateLimited(_) => 10,
-        Outcome::Rejected => 11,
-        Outcome::Reset(_) => 12,
-        Outcome::Timeout(_) => 13,
-        Outcome::Unavailable => 14,
-    }
 }

@@ -10,11 +10,13 @@
 
 mod counts;
 mod families;
+mod labels;
 mod scrape;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::counts::{Answered, At, Counts, Ended};
+pub use self::counts::{Answered, At, Counts};
 pub use self::families::Metrics;
+pub use self::labels::Ended;
 pub use self::scrape::scrape;

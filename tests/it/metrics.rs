@@ -79,15 +79,15 @@ async fn scrape(house: &House) -> Told {
     Told::read(answer.text())
 }
 
-/// Scrapes until as many requests are counted: a client has its answer's end
-/// a little before it is.
+/// Scrapes until as many requests are counted and none is in flight: a client
+/// has its answer's end a little before.
 async fn counted(house: &House, requests: f64) -> Told {
     soon("the count", async {
         loop {
             let told = scrape(house).await;
             let have = told.sum("standin_requests_total");
             assert!(have <= requests, "{have} requests are counted");
-            if have == requests {
+            if have == requests && told.of("standin_in_flight") == 0.0 {
                 return told;
             }
             tokio::task::yield_now().await;
