@@ -23,7 +23,7 @@ use crate::wire::Edits;
 pub struct Config {
     /// Where clients come in; never empty.
     pub listen: Vec<SocketAddr>,
-    /// Health, reload; later metrics and the status page.
+    /// Health, metrics, live state, usage, reload.
     pub admin: SocketAddr,
     /// What the admin port asks of requests that change or show more than
     /// health. Without it, a port beyond loopback refuses them.
