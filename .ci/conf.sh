@@ -9,8 +9,10 @@ keys=$(mktemp -d)
 trap 'rm -rf "$keys"' EXIT
 
 for file in conf/*.yaml; do
-  # The catalogue is data for the binary, not a configuration.
-  [ "$file" = conf/catalogue.yaml ] && continue
+  # The catalogue and its prices are data for the binary, not configurations.
+  case $file in
+  conf/catalogue.yaml | conf/prices.yaml) continue ;;
+  esac
   # Every variable that it names, and every file.
   for name in $(grep -oE '\$\{[A-Z_]+\}' "$file" | tr -d '${}' | sort -u); do
     export "$name=value"
