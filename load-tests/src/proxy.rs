@@ -127,7 +127,17 @@ async fn build(folder: &Path) -> Result<(), String> {
     say(&format!(
         "building standin in profile {profile}, where it is not up to date"
     ));
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // What `cargo run` says of this package would have crates built anew whose
+    // scripts look at it.
+    let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+    for (name, _) in std::env::vars_os() {
+        let name_of = name.as_encoded_bytes();
+        if ours.iter().any(|ours| name_of.starts_with(ours.as_bytes())) {
+            command.env_remove(name);
+        }
+    }
+    let status = command
         .args(["build", "--quiet", "--bin", "standin", "--profile", profile])
         .arg("--manifest-path")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
