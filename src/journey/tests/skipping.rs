@@ -103,6 +103,24 @@ async fn a_probe_that_is_dropped_gives_its_place_back_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_probe_that_waits_longer_than_its_target_may_take_makes_room_for_another() {
+    let times = "failover: { answer_timeout: 2s }\n";
+    let inn = inn(times, &[limited("1"), Play::silent()]);
+    inn.host(two()).await;
+    advance(seconds(2)).await;
+    // Alone on its list it waits as long as its client does.
+    let patient = inn.host(Trip::plain(&["a/x"]).leaves(seconds(60)));
+    let another = async {
+        tokio::time::sleep(seconds(10)).await;
+        inn.world.plays("a/x", &[Play::hello()]);
+        inn.host(two()).await
+    };
+    let (patient, another) = tokio::join!(patient, another);
+    assert_eq!(patient.receipt.end, End::ClientGone);
+    assert_eq!(another.walk(), "a/x=200");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_last_resort_that_fails_does_not_free_the_place_of_a_probe() {
     let inn = inn("", &[Play::error(429, "x")]);
     inn.host(two()).await;
