@@ -113,8 +113,7 @@ impl Gate {
                 return self.refuse(session, &refusal, id, at).await;
             }
         };
-        let is_recorded = house.is_recorded();
-        if !is_recorded {
+        if !house.is_recorded() {
             return self.refuse(session, &Refusal::Unrecorded, id, at).await;
         }
         let began = Instant::now();
