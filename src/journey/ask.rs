@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::base::{Endpoint, ModelName};
 use crate::config::{Config, Model};
 use crate::refusal::Refusal;
-use crate::wire::{Peek, headers};
+use crate::wire::{Peek, TraceParent, headers};
 
 /// `x-request-id`, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -56,6 +56,8 @@ pub struct Ask {
     /// Whether one of these speaks of rights of the client's own at a
     /// provider: what is refused then may be refused to them alone.
     pub brings_rights: bool,
+    /// The trace that the client's request stands in, where it says.
+    pub trace: Option<TraceParent>,
 }
 
 impl Ask {
@@ -95,6 +97,7 @@ impl Ask {
             peek,
             headers,
             brings_rights,
+            trace: TraceParent::read(from),
         })
     }
 

@@ -13,9 +13,11 @@ pub mod reset;
 pub mod rewrite;
 mod splice;
 pub mod sse;
+mod trace;
 mod window;
 
 pub use edits::Edits;
 pub use peek::{Peek, PeekError};
 pub use quota::{Left, Quota};
 pub use splice::{Body, Splice, splice};
+pub use trace::{TRACEPARENT, TraceParent};
