@@ -22,8 +22,8 @@ impl Holder {
         &self.key.name
     }
 
-    /// What stands in each of the key's ledger rows.
-    pub fn tags(&self) -> &[(String, String)] {
+    /// What stands in each of the key's ledger rows: a JSON object.
+    pub fn tags(&self) -> &str {
         &self.key.tags
     }
 

@@ -22,9 +22,9 @@ pub struct ClientKey {
     pub tokens_per_minute: Option<u32>,
     /// What it may spend.
     pub budget: Option<Budget>,
-    /// Stand in each of its ledger rows; no name twice, in the order of the
-    /// file.
-    pub tags: Vec<(String, String)>,
+    /// Stand in each of its ledger rows: a JSON object of texts, in the order
+    /// of the file.
+    pub tags: Box<str>,
 }
 
 impl ClientKey {

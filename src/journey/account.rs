@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::ask::{Ask, REQUEST_ID};
@@ -145,24 +144,13 @@ impl<'a> Account<'a> {
     }
 
     /// The key's tags, as a JSON object.
-    fn tags(&self) -> String {
+    fn tags(&self) -> &str {
         let holder = self.entered.as_ref().map(Entered::holder);
-        let tags = holder.map_or(&[][..], |holder| holder.tags());
-        // Text only: it cannot fail.
-        serde_json::to_string(&Tags(tags)).unwrap_or_default()
+        holder.map_or("{}", |holder| holder.tags())
     }
 
     fn moment(&self) -> Moment {
         self.board.moment(Instant::now().into_std())
-    }
-}
-
-/// A key's tags, as a JSON object.
-struct Tags<'a>(&'a [(String, String)]);
-
-impl Serialize for Tags<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 

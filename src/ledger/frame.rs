@@ -7,22 +7,22 @@
 //! | 4 | length of the payload, little endian |
 //! | 4 | CRC-32 of all that follows, and of the length |
 //! | 8 | number of the record, little endian |
-//! | … | payload: JSON, which never has a byte `0xFF` |
+//! | … | [payload](super::payload), which never has a byte `0xFF` |
 
 use memchr::memmem;
 
+use super::payload;
 use super::record::Entry;
 
 /// The last byte is the version of everything in the frame.
-const MARK: [u8; 4] = [0xFF, b'S', b'L', 1];
+const MARK: [u8; 4] = [0xFF, b'S', b'L', 2];
 
 const HEAD: usize = 20;
 
 /// Most records fit.
 const USUAL: usize = 2048;
 
-/// The longest payload: a request of the largest allowed size, escaped, would
-/// still have to be one list of names to come near it.
+/// The longest payload: no request that is let in comes near it.
 pub(super) const LONGEST: usize = 64 << 20;
 
 /// A frame that is whole.
@@ -35,7 +35,7 @@ pub(super) struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// What is in it; `None` where that is no entry of this version.
     pub(super) fn entry(&self) -> Option<Entry<'a>> {
-        serde_json::from_slice(self.payload).ok()
+        payload::read(self.payload)
     }
 }
 
@@ -43,7 +43,7 @@ impl<'a> Frame<'a> {
 pub(super) fn encode(entry: &Entry<'_>) -> Option<Vec<u8>> {
     let mut frame = Vec::with_capacity(USUAL);
     frame.resize(HEAD, 0);
-    serde_json::to_writer(&mut frame, entry).ok()?;
+    payload::write(entry, &mut frame);
     let length = frame.len() - HEAD;
     let length = u32::try_from(length).ok().filter(|_| length <= LONGEST)?;
     let (head, _) = frame.split_at_mut_checked(HEAD)?;

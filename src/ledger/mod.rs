@@ -13,6 +13,7 @@
 mod frame;
 mod import;
 mod journal;
+mod payload;
 mod reader;
 mod record;
 mod rows;

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::usage::{Tokens, Usd};
 
@@ -27,6 +27,9 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// Each of them, once.
+    pub(super) const ALL: [Self; 4] = [Self::Answered, Self::ClientGone, Self::Cut, Self::Filtered];
+
     /// Its name in the table.
     pub fn label(self) -> &'static str {
         match self {
@@ -39,13 +42,11 @@ impl Ended {
 }
 
 /// A request that was answered: a row of table `usage`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Record<'a> {
     /// When it ended. Milliseconds count.
-    #[serde(with = "millis")]
     pub time: SystemTime,
     /// `x-request-id`
-    #[serde(borrow)]
     pub request_id: Cow<'a, str>,
     /// The client key's name, where the client had one.
     pub key: Option<Cow<'a, str>>,
@@ -66,24 +67,20 @@ pub struct Record<'a> {
     /// `/v1/chat/completions`
     pub endpoint: Cow<'a, str>,
     /// What it used.
-    #[serde(with = "tokens")]
     pub tokens: Tokens,
     /// Whether the tokens are a guess, since the upstream did not say.
     pub estimated: bool,
     /// The upstream's service tier, where it names one.
     pub service_tier: Option<Cow<'a, str>>,
     /// What it cost; `None` where the price is not known, which is not zero.
-    #[serde(with = "money")]
     pub cost: Option<Usd>,
     /// The prices that were used: JSON.
     pub prices: Option<Cow<'a, str>>,
     /// What happened to each candidate: JSON.
     pub trail: Cow<'a, str>,
     /// From the request's body to the answer's first meaningful bit.
-    #[serde(with = "period")]
     pub first_token: Option<Duration>,
     /// From the request's body to the end.
-    #[serde(with = "period")]
     pub duration: Option<Duration>,
     /// Whether it was a stream.
     pub streamed: bool,
@@ -93,13 +90,11 @@ pub struct Record<'a> {
 
 /// An attempt that reached a provider and was thrown away: a row of table
 /// `discarded`. Billed to nobody; there to reconcile a provider's invoice.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Discarded<'a> {
     /// When it was thrown away. Milliseconds count.
-    #[serde(with = "millis")]
     pub time: SystemTime,
     /// `x-request-id`
-    #[serde(borrow)]
     pub request_id: Cow<'a, str>,
     /// The client key's name, where the client had one.
     pub key: Option<Cow<'a, str>>,
@@ -114,25 +109,21 @@ pub struct Discarded<'a> {
     /// The HTTP status, where one came.
     pub status: Option<u16>,
     /// What it used, where the upstream said so before its end.
-    #[serde(with = "some_tokens")]
     pub tokens: Option<Tokens>,
     /// The upstream's own id of the request.
     pub upstream_request_id: Option<Cow<'a, str>>,
 }
 
 /// What can be appended. Both kinds are numbered together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 #[expect(
     clippy::large_enum_variant,
     reason = "lives for one append, on the stack"
 )]
 pub enum Entry<'a> {
     /// A request that was answered.
-    #[serde(borrow)]
     Usage(Record<'a>),
     /// An attempt that was thrown away.
-    #[serde(borrow)]
     Discarded(Discarded<'a>),
 }
 
@@ -148,88 +139,12 @@ impl Entry<'_> {
 
 /// A point in time as milliseconds since 1970 (UTC).
 pub(super) mod millis {
-    use super::{Deserialize, Deserializer, Duration, Serializer, SystemTime};
+    use super::SystemTime;
 
     /// Before 1970 is 1970: no clock that runs says so.
     pub(in crate::ledger) fn of(time: SystemTime) -> i64 {
         let since = time.duration_since(SystemTime::UNIX_EPOCH);
         i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
-    }
-
-    pub(in crate::ledger) fn serialize<S: Serializer>(
-        time: &SystemTime,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        to.serialize_i64(of(*time))
-    }
-
-    pub(in crate::ledger) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<SystemTime, D::Error> {
-        let millis = u64::deserialize(from)?;
-        let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
-        time.ok_or_else(|| serde::de::Error::custom("a time beyond time"))
-    }
-}
-
-mod period {
-    use super::{Deserialize, Deserializer, Duration, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        period: &Option<Duration>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        let millis = period.map(|period| u64::try_from(period.as_millis()).unwrap_or(u64::MAX));
-        millis.serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_millis))
-    }
-}
-
-/// Parts of 10⁻¹² dollars: JSON's numbers would lose digits in other hands,
-/// but these never leave the ledger.
-mod money {
-    use super::{Deserialize, Deserializer, Serialize, Serializer, Usd};
-
-    pub(super) fn serialize<S: Serializer>(cost: &Option<Usd>, to: S) -> Result<S::Ok, S::Error> {
-        cost.map(Usd::pico).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Usd>, D::Error> {
-        Ok(Option::<u128>::deserialize(from)?.map(Usd::from_pico))
-    }
-}
-
-mod tokens {
-    use super::{Deserialize, Deserializer, Serialize, Serializer, Tokens};
-
-    pub(super) fn serialize<S: Serializer>(tokens: &Tokens, to: S) -> Result<S::Ok, S::Error> {
-        super::row(tokens).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Tokens, D::Error> {
-        <[u64; 7]>::deserialize(from).map(super::of_row)
-    }
-}
-
-mod some_tokens {
-    use super::{Deserialize, Deserializer, Serialize, Serializer, Tokens};
-
-    pub(super) fn serialize<S: Serializer>(
-        tokens: &Option<Tokens>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        tokens.as_ref().map(super::row).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Tokens>, D::Error> {
-        Ok(Option::<[u64; 7]>::deserialize(from)?.map(super::of_row))
     }
 }
 

@@ -244,8 +244,9 @@ impl Sink for Store {
 type Group<'a> = (i64, &'a str, &'a str, &'a str);
 
 fn fill(all: &Transaction<'_>, batch: &[(u64, Entry<'_>)]) -> rusqlite::Result<()> {
-    let mut usage = all.prepare(&insert("usage", &USAGE))?;
-    let mut discarded = all.prepare(&insert("discarded", &DISCARDED))?;
+    // Kept by the connection from batch to batch.
+    let mut usage = all.prepare_cached(&insert("usage", &USAGE))?;
+    let mut discarded = all.prepare_cached(&insert("discarded", &DISCARDED))?;
     let mut hours: HashMap<Group<'_>, Sums> = HashMap::new();
     for (seq, entry) in batch {
         match entry {
@@ -264,7 +265,7 @@ fn fill(all: &Transaction<'_>, batch: &[(u64, Entry<'_>)]) -> rusqlite::Result<(
         .split(' ')
         .map(|sum| format!("{sum} = {sum} + excluded.{sum}"))
         .collect();
-    let mut hourly = all.prepare(&format!(
+    let mut hourly = all.prepare_cached(&format!(
         "INSERT INTO hourly VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12) ON CONFLICT DO UPDATE SET {}",
         more.join(", ")
     ))?;

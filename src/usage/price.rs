@@ -211,8 +211,8 @@ impl Price {
 
     /// All of it as a JSON object, in USD for a million tokens as decimal
     /// strings: what stands in the ledger as the prices used.
-    pub fn json(&self) -> String {
-        self.json.to_string()
+    pub fn json(&self) -> &str {
+        &self.json
     }
 }
 

@@ -215,16 +215,17 @@ fn budget(fields: &Fields<'_>, found: &mut Found) -> Option<Budget> {
     None
 }
 
-fn tags(fields: &Fields<'_>, found: &mut Found) -> Vec<(String, String)> {
-    let mut tags = Vec::new();
+/// As the JSON object that stands in each row.
+fn tags(fields: &Fields<'_>, found: &mut Found) -> Box<str> {
+    let mut tags = serde_json::Map::new();
     for (name, node) in fields.pairs("tags", found) {
         if name.text.trim().is_empty() {
             found.add(name.place, "a tag has a name");
         }
         let what = "a tag's value";
         if let Some(value) = shape::text(node, what, found) {
-            tags.push(((*name.text).to_owned(), (*value.text).to_owned()));
+            tags.insert((*name.text).to_owned(), (*value.text).into());
         }
     }
-    tags
+    serde_json::Value::Object(tags).to_string().into()
 }

@@ -12,7 +12,7 @@ use crate::usage::Tokens;
 fn price(host: &str, model: &str) -> Option<String> {
     let mut rules = at(host).iter();
     let rule = rules.find(|rule| matches(&rule.models, model))?;
-    Some(rule.price.json())
+    Some(rule.price.json().to_owned())
 }
 
 #[test]

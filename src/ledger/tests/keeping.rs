@@ -35,19 +35,19 @@ fn nothing_appended_leaves_one_empty_segment() {
 fn segments_follow_each_other_and_go_when_imported() {
     let place = Place::new();
     let ledger = place.open_stuck();
-    for n in 0..50 {
+    for n in 0..120 {
         ledger.append(&usage(&format!("r{n}"))).unwrap();
     }
     assert!(place.files("frames").len() > 5);
     // A reader needs no database.
     let totals = place.reader().totals(at(0), By::Model).unwrap();
-    assert_eq!(totals[&Some("openai/gpt-4o".to_owned())].requests, 50);
+    assert_eq!(totals[&Some("openai/gpt-4o".to_owned())].requests, 120);
     drop(ledger);
     let ledger = place.open_short();
     ledger.flush().unwrap();
     assert_eq!(place.files("frames").len(), 1);
     let rows = place.rows();
-    assert!((1..=50).eq(rows.iter().map(|row| row.0)));
+    assert!((1..=120).eq(rows.iter().map(|row| row.0)));
     assert!(
         rows.iter()
             .enumerate()

@@ -154,7 +154,7 @@ fn the_row_shows_the_prices_as_providers_write_them() {
         price.json(),
         r#"{"input":"2.50","cached_input":"0.003625","output":"10.00","long_context":{"above":272000,"input":"5.00","cached_input":"0.00","output":"22.50"},"tiers":{"flex":{"input":"1.25","cached_input":"0.625","output":"5.00"}}}"#
     );
-    assert!(serde_json::from_str::<serde_json::Value>(&price.json()).is_ok());
+    assert!(serde_json::from_str::<serde_json::Value>(price.json()).is_ok());
 }
 
 /// A small generator, so that a failure can be had again by its seed.
