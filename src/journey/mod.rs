@@ -20,6 +20,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
@@ -121,9 +122,13 @@ async fn walk<'a, O: Out, C: Client>(
                     continue;
                 }
                 let until = began + pass.share(end.saturating_duration_since(began));
-                let attempt = attempt_unless_gone(ask, &pass, means.out, until, &mut client);
-                let attempt = probing(attempt, ask, means, &pass, &mut admission);
-                match attempt.await {
+                let ended = {
+                    let attempt = attempt_unless_gone(ask, &pass, means.out, until, &mut client);
+                    // By reference: each move of it would keep room for one more.
+                    let attempt = pin!(attempt);
+                    probing(attempt, ask, means, &pass, &mut admission).await
+                };
+                match ended {
                     Ok(answer) => {
                         let status = answer.head().status.as_u16();
                         trail.answered(pass.clone(), status, began.elapsed());
@@ -167,7 +172,7 @@ struct Place<'a> {
 /// target's own timeouts; the others cannot wait for that to learn whether the
 /// target is back.
 async fn probing<O, T>(
-    attempt: impl Future<Output = T>,
+    mut attempt: Pin<&mut impl Future<Output = T>>,
     ask: &Ask,
     means: &Means<'_, O>,
     pass: &Pass,
@@ -182,7 +187,6 @@ async fn probing<O, T>(
     } else {
         timeouts.answer
     };
-    tokio::pin!(attempt);
     if let Ok(ended) = timeout(timeouts.connect + own, &mut attempt).await {
         return ended;
     }

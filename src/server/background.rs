@@ -1,5 +1,5 @@
 //! What is done beside requests: addresses looked up again, credential files
-//! read again.
+//! read again, idle connections let go.
 
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ const CREDENTIALS: Duration = Duration::from_secs(1);
 /// the large ones give their names.
 const ADDRESSES: Duration = Duration::from_secs(30);
 
+/// How soon a connection that a provider has closed is closed here too.
+const SWEEP: Duration = Duration::from_secs(5);
+
 /// Starts it, for as long as the process lives.
 pub(super) fn run(house: Current) {
     let credentials = std::sync::Arc::clone(&house);
@@ -25,6 +28,15 @@ pub(super) fn run(house: Current) {
             tick.tick().await;
             let house = credentials.load_full();
             house.refresh_credentials(Instant::now().into_std());
+        }
+    });
+    let sweeping = std::sync::Arc::clone(&house);
+    front::spawn(async move {
+        let mut tick = interval(SWEEP);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            sweeping.load().ways.sweep();
         }
     });
     front::spawn(async move {

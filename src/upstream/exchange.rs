@@ -7,18 +7,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{StatusCode, Version};
-use pingora_core::connectors::http::Connector;
+use pingora_core::connectors::http::v2::Connector;
+use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::client::HttpSession;
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::protocols::http::v1::client::HttpSession as Http1Session;
+use pingora_core::protocols::http::v2::client::Http2Session;
 use pingora_error::RetryType;
+use pingora_http::RequestHeader;
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::line::Line;
+use super::idle::IDLE;
+use super::line::{Connection, Line, Opened, Place};
 use crate::seam::{Broken, Exchange, Head, Outgoing};
-
-/// How long an idle connection is kept. Providers close theirs after a minute
-/// or more.
-const IDLE: Duration = Duration::from_secs(55);
+use crate::wire::Body;
 
 /// How long one write may block. A provider that has answered already may
 /// have stopped reading: then its answer is looked for.
@@ -39,10 +41,12 @@ pub struct Call {
     connector: Arc<Connector>,
     line: Arc<Line>,
     upstream_model: String,
-    /// Nothing once it has been given back.
+    /// Until the request is sent; nothing after that.
+    unused: Option<Connection>,
+    /// Nothing before the request is sent, and once it has been given back.
     session: Option<HttpSession>,
-    peer: Arc<HttpPeer>,
-    /// From the pool, so it may have died there.
+    place: Arc<Place>,
+    /// It has served before, so it may have died since.
     reused: bool,
     /// The whole request has been written: only then may the connection
     /// serve another.
@@ -58,22 +62,36 @@ impl Call {
         connector: Arc<Connector>,
         line: Arc<Line>,
         upstream_model: String,
-        mut session: HttpSession,
-        peer: Arc<HttpPeer>,
-        reused: bool,
-    ) -> Self {
-        session.set_write_timeout(Some(WRITE));
-        Self {
+        opened: Opened,
+    ) -> Box<Self> {
+        Box::new(Self {
             connector,
             line,
             upstream_model,
-            session: Some(session),
-            peer,
-            reused,
+            unused: Some(opened.connection),
+            session: None,
+            place: opened.place,
+            reused: opened.reused,
             sent: false,
             answered: false,
             interim: 0,
-        }
+        })
+    }
+
+    /// Takes a session into use.
+    fn begin(&mut self, mut session: HttpSession) {
+        session.set_write_timeout(Some(WRITE));
+        self.session = Some(session);
+    }
+
+    fn begin_http1(&mut self, stream: Stream) {
+        let session = Http1Session::new_with_options(stream, &self.place.peer);
+        self.begin(HttpSession::H1(session));
+    }
+
+    fn hand_back(&self, session: Http2Session) {
+        self.connector
+            .release_http_session(session, &self.place.peer, Some(IDLE));
     }
 
     fn session(&mut self) -> Result<&mut HttpSession, Broken> {
@@ -84,7 +102,7 @@ impl Call {
     fn log(&self, error: &pingora_error::Error) {
         log::debug!(
             "upstream {}: {}",
-            self.peer._address,
+            self.place.peer._address,
             error.etype().as_str()
         );
     }
@@ -142,50 +160,52 @@ impl Call {
         }
     }
 
-    async fn write(&mut self, piece: Bytes, end: bool) -> bool {
-        match self.session() {
-            Ok(session) => session.write_request_body(piece, end).await.is_ok(),
-            Err(_) => false,
+    /// Head and body in one write, so that they leave in as few packets as
+    /// they can.
+    async fn send_at_once(
+        &mut self,
+        mut stream: Stream,
+        request: &Outgoing<'_>,
+    ) -> Result<(), Broken> {
+        let size = request.body.len();
+        let head = self.line.written_head(request, &self.upstream_model, size);
+        let mut all = head.ok_or(Broken::Reset)?;
+        for part in request.body.parts() {
+            all.extend_from_slice(part);
         }
+        let written = timeout(WRITE, async {
+            stream.write_all(&all).await?;
+            stream.flush().await
+        });
+        let written = matches!(written.await, Ok(Ok(())));
+        self.begin_http1(stream);
+        if !written {
+            return self.last_look().await;
+        }
+        self.sent = true;
+        Ok(())
     }
-}
 
-impl Exchange for Call {
-    async fn send(&mut self, request: &Outgoing<'_>) -> Result<(), Broken> {
-        let is_h2 = self.session()?.as_http2().is_some();
-        let head = self
-            .line
-            .head(request, &self.upstream_model, is_h2)
-            .ok_or(Broken::Reset)?;
-        if let Err(error) = self.session()?.write_request_header(Box::new(head)).await {
-            let broken = self.broken(&error);
-            return if self.reused {
-                Err(Broken::Stale)
-            } else {
-                Err(broken)
-            };
-        }
-        let mut left = request.body.len();
-        if left <= PIECE {
-            let whole = match request.body.parts() {
-                [one] => one.clone(),
-                parts => parts.concat().into(),
-            };
-            if !self.write(whole, true).await {
-                return self.last_look().await;
-            }
+    /// A body in pieces, and between them a look for the answer.
+    async fn send_in_pieces(&mut self, body: &Body) -> Result<(), Broken> {
+        let mut left = body.len();
+        let whole;
+        let parts = if left > PIECE {
+            body.parts()
         } else {
-            for part in request.body.parts() {
-                let mut part = part.clone();
-                while !part.is_empty() {
-                    let piece = part.split_to(part.len().min(PIECE));
-                    left -= piece.len();
-                    if !self.write(piece, left == 0).await {
-                        return self.last_look().await;
-                    }
-                    if left > 0 && self.has_answer()? {
-                        return Ok(());
-                    }
+            whole = [body.parts().concat().into()];
+            &whole
+        };
+        for part in parts {
+            let mut part = part.clone();
+            while !part.is_empty() {
+                let piece = part.split_to(part.len().min(PIECE));
+                left -= piece.len();
+                if !self.write(piece, left == 0).await {
+                    return self.last_look().await;
+                }
+                if left > 0 && self.has_answer()? {
+                    return Ok(());
                 }
             }
         }
@@ -194,6 +214,38 @@ impl Exchange for Call {
         }
         self.sent = true;
         Ok(())
+    }
+
+    async fn write_head(&mut self, head: RequestHeader) -> Result<(), Broken> {
+        let Err(error) = self.session()?.write_request_header(Box::new(head)).await else {
+            return Ok(());
+        };
+        let broken = self.broken(&error);
+        Err(if self.reused { Broken::Stale } else { broken })
+    }
+
+    async fn write(&mut self, piece: Bytes, end: bool) -> bool {
+        match self.session() {
+            Ok(session) => session.write_request_body(piece, end).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+}
+
+/// On the heap, since it goes through many hands.
+impl Exchange for Box<Call> {
+    async fn send(&mut self, request: &Outgoing<'_>) -> Result<(), Broken> {
+        match self.unused.take().ok_or(Broken::Reset)? {
+            Connection::Http1(stream) if request.body.len() <= PIECE => {
+                return self.send_at_once(stream, request).await;
+            }
+            Connection::Http1(stream) => self.begin_http1(stream),
+            Connection::Http2(session) => self.begin(HttpSession::H2(session)),
+        }
+        let is_h2 = self.session()?.as_http2().is_some();
+        let head = self.line.head(request, &self.upstream_model, is_h2);
+        self.write_head(head.ok_or(Broken::Reset)?).await?;
+        self.send_in_pieces(&request.body).await
     }
 
     async fn head(&mut self) -> Result<Head, Broken> {
@@ -220,12 +272,21 @@ impl Exchange for Call {
 
     async fn release(mut self) {
         // One that was not fully written is dropped, and so cancelled.
-        if self.sent
-            && let Some(session) = self.session.take()
-        {
-            self.connector
-                .release_http_session(session, &*self.peer, Some(IDLE))
-                .await;
+        if !self.sent {
+            return;
+        }
+        match self.session.take() {
+            Some(HttpSession::H1(mut session)) => {
+                session.respect_keepalive();
+                // Waits for nothing but the goodbye of one that is closed.
+                let reuse = pin!(session.reuse());
+                let mut context = Context::from_waker(Waker::noop());
+                if let Poll::Ready(Some(stream)) = reuse.poll(&mut context) {
+                    self.place.idle.put(stream);
+                }
+            }
+            Some(HttpSession::H2(session)) => self.hand_back(session),
+            Some(HttpSession::Custom(())) | None => {}
         }
     }
 }
@@ -235,15 +296,11 @@ impl Drop for Call {
     /// with it; an HTTP/2 stream is reset and its connection handed back, or
     /// the pool would believe it busy for ever.
     fn drop(&mut self) {
-        let Some(HttpSession::H2(mut session)) = self.session.take() else {
-            return;
+        let mut session = match (self.session.take(), self.unused.take()) {
+            (Some(HttpSession::H2(session)), _) | (_, Some(Connection::Http2(session))) => session,
+            (Some(HttpSession::H1(_) | HttpSession::Custom(())) | None, _) => return,
         };
         session.shutdown();
-        let session = HttpSession::H2(session);
-        let release = self
-            .connector
-            .release_http_session(session, &*self.peer, Some(IDLE));
-        // For HTTP/2 this never waits.
-        let _ = pin!(release).poll(&mut Context::from_waker(Waker::noop()));
+        self.hand_back(session);
     }
 }

@@ -3,20 +3,24 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
-use pingora_core::connectors::http::Connector;
+use pingora_core::connectors::http::v2::Connector;
+use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::protocols::http::v2::client::Http2Session;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::ErrorType;
+use pingora_error::{Error, ErrorType, Result as Pingora};
 use pingora_http::RequestHeader;
 use tokio::time::{Instant, timeout};
 
+use super::Pool;
+use super::idle::Idle;
 use crate::base::Secret;
 use crate::config::{BaseUrl, Credential, HttpVersion, Provider};
 use crate::dialect::{Kind, api_key_header, path};
@@ -36,7 +40,80 @@ const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
 /// How long the background waits for one name before it turns to the next.
 const LONGEST_LOOK_UP: Duration = Duration::from_secs(10);
 
-type Peers = Vec<Arc<HttpPeer>>;
+/// One address of a provider.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) peer: HttpPeer,
+    pub(super) idle: Idle,
+}
+
+impl Place {
+    fn is_at(&self, address: &SocketAddr) -> bool {
+        self.peer._address.as_inet() == Some(address)
+    }
+
+    /// The newest version of HTTP that is spoken there.
+    fn newest(&self) -> u8 {
+        self.peer.options.alpn.get_max_http_version()
+    }
+
+    fn opened(self: &Arc<Self>, connection: Connection, reused: bool) -> Opened {
+        Opened {
+            connection,
+            place: Arc::clone(self),
+            reused,
+        }
+    }
+
+    /// A connection, and whether it has served before; a `fresh` one has not.
+    async fn connect(&self, to: &Connector, fresh: bool) -> Pingora<(Connection, bool)> {
+        let alpn = &self.peer.options.alpn;
+        if !fresh {
+            if self.newest() == 2
+                && let Some(session) = to.reused_http_session(&self.peer).await?
+            {
+                return Ok((Connection::Http2(session), true));
+            }
+            // The server may know nothing newer.
+            if alpn.get_min_http_version() == 1
+                && let Some(stream) = self.idle.take()
+            {
+                return Ok((Connection::Http1(stream), true));
+            }
+        }
+        // On the heap, like all that most requests do without.
+        let connection = match self.newest() {
+            1 => Connection::Http1(Box::pin(to.transport().new_stream(&self.peer)).await?),
+            _ => match Box::pin(to.new_http_session::<_, ()>(&self.peer)).await? {
+                HttpSession::H1(session) => Connection::Http1(session.into_inner()),
+                HttpSession::H2(session) => Connection::Http2(session),
+                HttpSession::Custom(()) => {
+                    return Error::e_explain(ErrorType::InternalError, "no custom protocol is set");
+                }
+            },
+        };
+        Ok((connection, false))
+    }
+}
+
+/// A connection that serves one request.
+pub(super) enum Connection {
+    Http1(Stream),
+    Http2(Http2Session),
+}
+
+/// A connection, and where it leads.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) place: Arc<Place>,
+    /// It has served before, so it may have died since.
+    pub(super) reused: bool,
+}
+
+type Peers = Vec<Arc<Place>>;
+/// Most heads fit.
+const USUAL_HEAD: usize = 1024;
+
 type KeyHeader = Option<(HeaderName, HeaderValue)>;
 
 /// The way to one provider.
@@ -54,8 +131,8 @@ pub(super) struct Line {
     /// Held while the first look-up runs, so that it runs once; when the last
     /// one failed.
     first: tokio::sync::Mutex<Option<Instant>>,
-    /// Tells connections apart that must not come from the pool.
-    fresh: AtomicU64,
+    /// Counts idle connections, whosever they are.
+    idle: Arc<AtomicUsize>,
 }
 
 /// A credential's file and what it looked like when it was last read.
@@ -68,7 +145,11 @@ struct KeyFile {
 type Look = Option<(SystemTime, u64)>;
 
 impl Line {
-    pub(super) fn new(provider: &Provider, before: Option<&Self>) -> Result<Self, String> {
+    pub(super) fn new(
+        provider: &Provider,
+        pool: &Pool,
+        before: Option<&Self>,
+    ) -> Result<Self, String> {
         let url = provider.base_url.clone();
         let authority = HeaderValue::from_str(&url.authority()).map_err(|_| {
             format!(
@@ -106,55 +187,44 @@ impl Line {
             file,
             peers: ArcSwapOption::new(peers),
             first: tokio::sync::Mutex::new(None),
-            fresh: AtomicU64::new(1),
+            idle: Arc::clone(&pool.idle),
             url,
         })
     }
 
-    /// Gets a connection: the first of the addresses that takes one. Gives
-    /// the session, the peer it belongs to in the pool, and whether it comes
-    /// from there.
+    /// Gets a connection: at the first of the addresses that takes one.
     pub(super) async fn open(
         &self,
         connector: &Connector,
         longest: Duration,
         fresh: bool,
-    ) -> Result<(HttpSession, Arc<HttpPeer>, bool), Broken> {
-        let peers = self.peers().await?;
-        for (nth, pooled) in peers.iter().enumerate() {
-            let peer = if fresh {
-                self.alone(pooled)
-            } else {
-                Arc::clone(pooled)
-            };
+    ) -> Result<Opened, Broken> {
+        let known = self.peers.load_full();
+        let peers = match known {
+            Some(peers) => peers,
+            // On the heap, like all that most requests do without.
+            None => Box::pin(self.peers()).await?,
+        };
+        for (nth, place) in peers.iter().enumerate() {
+            if !fresh
+                && place.newest() == 1
+                && let Some(stream) = place.idle.take()
+            {
+                return Ok(place.opened(Connection::Http1(stream), true));
+            }
             // An address that swallows everything leaves time for the others.
             let left = u32::try_from(peers.len() - nth).unwrap_or(u32::MAX);
-            match timeout(longest / left, connector.get_http_session(&*peer)).await {
-                Ok(Ok((HttpSession::H2(session), reused))) => {
-                    if fresh {
-                        // The pool has it under a key that nobody asks for.
-                        session.conn.mark_shutdown();
-                    }
-                    return Ok((HttpSession::H2(session), peer, reused));
-                }
-                // Whatever key it was opened under, it may serve others.
-                Ok(Ok((session, reused))) => return Ok((session, Arc::clone(pooled), reused)),
+            match timeout(longest / left, place.connect(connector, fresh)).await {
+                Ok(Ok((connection, reused))) => return Ok(place.opened(connection, reused)),
                 Ok(Err(error)) if !fresh && *error.etype() == ErrorType::H2Error => {
-                    log::debug!("a dead connection to {}: {error}", peer._address);
+                    log::debug!("a dead connection to {}: {error}", place.peer._address);
                     return Err(Broken::Stale);
                 }
-                Ok(Err(error)) => log::debug!("connecting to {}: {error}", peer._address),
-                Err(_) => log::debug!("connecting to {}: out of time", peer._address),
+                Ok(Err(error)) => log::debug!("connecting to {}: {error}", place.peer._address),
+                Err(_) => log::debug!("connecting to {}: out of time", place.peer._address),
             }
         }
         Err(Broken::Connect)
-    }
-
-    /// A peer that no pooled connection belongs to.
-    fn alone(&self, peer: &HttpPeer) -> Arc<HttpPeer> {
-        let mut peer = peer.clone();
-        peer.group_key = self.fresh.fetch_add(1, Ordering::Relaxed);
-        Arc::new(peer)
     }
 
     async fn peers(&self) -> Result<Arc<Peers>, Broken> {
@@ -172,7 +242,7 @@ impl Line {
             *failed = Some(Instant::now());
             return Err(Broken::Connect);
         };
-        let peers = Arc::new(self.peers_at(&addresses));
+        let peers = Arc::new(self.peers_at(&addresses, &[]));
         self.peers.store(Some(Arc::clone(&peers)));
         Ok(peers)
     }
@@ -190,8 +260,12 @@ impl Line {
         }
     }
 
-    fn peers_at(&self, addresses: &[SocketAddr]) -> Peers {
-        let peer = |address: &SocketAddr| {
+    /// What is known of an address stays with it.
+    fn peers_at(&self, addresses: &[SocketAddr], known: &[Arc<Place>]) -> Peers {
+        let place = |address: &SocketAddr| {
+            if let Some(place) = known.iter().find(|place| place.is_at(address)) {
+                return Arc::clone(place);
+            }
             let mut peer = HttpPeer::new(*address, self.url.tls, self.url.host.clone());
             let (most, least) = match self.http {
                 HttpVersion::Auto if self.url.tls => (2, 1),
@@ -201,9 +275,19 @@ impl Line {
             peer.options.set_http_version(most, least);
             peer.options.max_h2_streams = H2_STREAMS;
             peer.options.h2_ping_interval = Some(H2_PING);
-            Arc::new(peer)
+            Arc::new(Place {
+                peer,
+                idle: Idle::new(Arc::clone(&self.idle)),
+            })
         };
-        addresses.iter().map(peer).collect()
+        addresses.iter().map(place).collect()
+    }
+
+    /// Lets idle connections go that are closed or too old.
+    pub(super) fn sweep(&self) {
+        for place in self.peers.load_full().iter().flat_map(|peers| peers.iter()) {
+            place.idle.sweep();
+        }
     }
 
     /// Looks the addresses up, also those that nobody has needed yet: a look-up
@@ -217,14 +301,12 @@ impl Line {
             return;
         };
         let known = self.peers.load_full();
-        let is_known = |address: &SocketAddr| {
-            let mut peers = known.iter().flat_map(|peers| peers.iter());
-            peers.any(|peer| peer._address.as_inet() == Some(address))
-        };
-        let count = known.as_ref().map_or(0, |peers| peers.len());
-        if found.len() != count || !found.iter().all(is_known) {
+        let known: &[_] = known.as_ref().map_or(&[], |peers| peers);
+        let is_known = |address| known.iter().any(|place| place.is_at(address));
+        if found.len() != known.len() || !found.iter().all(is_known) {
             log::info!("{} is at {found:?}", self.url.host);
-            self.peers.store(Some(Arc::new(self.peers_at(&found))));
+            let peers = self.peers_at(&found, known);
+            self.peers.store(Some(Arc::new(peers)));
         }
     }
 
@@ -259,6 +341,31 @@ impl Line {
         }
     }
 
+    /// Where a request goes; nothing where that cannot stand in a head.
+    fn path(&self, request: &Outgoing<'_>, upstream_model: &str) -> Option<PathAndQuery> {
+        let to = path(
+            self.kind,
+            &self.url.path,
+            request.endpoint,
+            upstream_model,
+            self.api_version.as_deref(),
+        );
+        PathAndQuery::try_from(to).ok()
+    }
+
+    /// The head's headers beside `host` and `content-length`: what the client
+    /// sent, but not where the configuration or the credential says otherwise.
+    fn headers<'a>(
+        &'a self,
+        request: &'a Outgoing<'_>,
+        key: &'a KeyHeader,
+    ) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+        let own = move || self.headers.iter().chain(key);
+        let theirs = request.headers.iter();
+        let theirs = theirs.filter(move |(name, _)| own().all(|own| own.0 != **name));
+        theirs.chain(own().map(|(name, value)| (name, value)))
+    }
+
     /// The request's head for this provider. HTTP/2 wants an absolute URI and
     /// no `host`.
     pub(super) fn head(
@@ -267,14 +374,7 @@ impl Line {
         upstream_model: &str,
         is_h2: bool,
     ) -> Option<RequestHeader> {
-        let to = path(
-            self.kind,
-            &self.url.path,
-            request.endpoint,
-            upstream_model,
-            self.api_version.as_deref(),
-        );
-        let mut uri = Uri::builder().path_and_query(PathAndQuery::try_from(to).ok()?);
+        let mut uri = Uri::builder().path_and_query(self.path(request, upstream_model)?);
         if is_h2 {
             let scheme = if self.url.tls { "https" } else { "http" };
             uri = uri.scheme(scheme).authority(self.authority.as_bytes());
@@ -292,18 +392,38 @@ impl Line {
         if !is_h2 {
             head.headers.insert(header::HOST, self.authority.clone());
         }
-        for (name, value) in request.headers {
+        for (name, value) in self.headers(request, &self.key.load()) {
             head.headers.append(name.clone(), value.clone());
-        }
-        for (name, value) in &self.headers {
-            head.headers.insert(name.clone(), value.clone());
-        }
-        if let Some((name, value)) = self.key.load().as_ref() {
-            head.headers.insert(name.clone(), value.clone());
         }
         let length = HeaderValue::from(request.body.len());
         head.headers.insert(header::CONTENT_LENGTH, length);
         Some(RequestHeader::from(head))
+    }
+
+    /// The same as HTTP/1.1 writes it (RFC 9112), with room behind it for
+    /// `more` bytes.
+    pub(super) fn written_head(
+        &self,
+        request: &Outgoing<'_>,
+        upstream_model: &str,
+        more: usize,
+    ) -> Option<Vec<u8>> {
+        let path = self.path(request, upstream_model)?;
+        let mut head = Vec::with_capacity(USUAL_HEAD + more);
+        head.extend_from_slice(b"POST ");
+        head.extend_from_slice(path.as_str().as_bytes());
+        head.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+        head.extend_from_slice(self.authority.as_bytes());
+        for (name, value) in self.headers(request, &self.key.load()) {
+            head.extend_from_slice(b"\r\n");
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+        }
+        head.extend_from_slice(b"\r\ncontent-length: ");
+        head.extend_from_slice(HeaderValue::from(request.body.len()).as_bytes());
+        head.extend_from_slice(b"\r\n\r\n");
+        Some(head)
     }
 }
 

@@ -1,16 +1,18 @@
 //! The way out: connections to providers over pingora's connectors.
 //!
-//! One connector and so one pool for the whole process; one `Line` for each
-//! provider of a configuration.
+//! One pool for the whole process; one `Line` for each provider of a
+//! configuration.
 
 mod exchange;
+mod idle;
 mod line;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use pingora_core::connectors::ConnectorOptions;
-use pingora_core::connectors::http::Connector;
+use pingora_core::connectors::http::v2::Connector;
 use pingora_rustls::{RootCertStore, load_platform_certs_incl_env_into_store};
 
 use self::exchange::Call;
@@ -19,13 +21,14 @@ use crate::base::ProviderName;
 use crate::config::{Config, Target};
 use crate::seam::{Broken, Out};
 
-/// Idle connections kept in all. One costs a socket and some 4 KiB; the most
-/// that a burst leaves behind should not outgrow what it took to serve it.
-const MAX_IDLE_CONNECTIONS: usize = 4096;
-
 /// The process's connections to providers. Survives reloads.
 #[derive(Clone)]
-pub struct Pool(Arc<Connector>);
+pub struct Pool {
+    /// Makes all connections, and keeps those that speak HTTP/2.
+    connector: Arc<Connector>,
+    /// How many idle ones speak HTTP/1.1.
+    idle: Arc<AtomicUsize>,
+}
 
 impl Pool {
     /// An empty pool.
@@ -37,14 +40,17 @@ impl Pool {
         let mut store = RootCertStore::empty();
         load_platform_certs_incl_env_into_store(&mut store)
             .map_err(|error| format!("certificates (SSL_CERT_FILE, SSL_CERT_DIR): {error}"))?;
-        let options = ConnectorOptions::new(MAX_IDLE_CONNECTIONS);
-        Ok(Self(Arc::new(Connector::new(Some(options)))))
+        let options = ConnectorOptions::new(idle::MOST);
+        Ok(Self {
+            connector: Arc::new(Connector::new(Some(options))),
+            idle: Arc::default(),
+        })
     }
 }
 
 /// The ways to all providers of one configuration.
 pub struct Ways {
-    connector: Arc<Connector>,
+    pool: Pool,
     lines: HashMap<ProviderName, Arc<Line>>,
 }
 
@@ -58,11 +64,11 @@ impl Ways {
         let mut lines = HashMap::with_capacity(config.providers.len());
         for provider in &config.providers {
             let known = before.and_then(|before| before.lines.get(&provider.name));
-            let line = Line::new(provider, known.map(AsRef::as_ref))?;
+            let line = Line::new(provider, pool, known.map(AsRef::as_ref))?;
             lines.insert(provider.name.clone(), Arc::new(line));
         }
         Ok(Self {
-            connector: Arc::clone(&pool.0),
+            pool: pool.clone(),
             lines,
         })
     }
@@ -84,6 +90,13 @@ impl Ways {
         }
     }
 
+    /// Lets idle connections go that are closed or too old.
+    pub fn sweep(&self) {
+        for line in self.lines.values() {
+            line.sweep();
+        }
+    }
+
     /// Reads credential files again that have changed; gives the providers
     /// that have another credential now.
     pub fn refresh_credentials(&self) -> Vec<ProviderName> {
@@ -98,18 +111,17 @@ impl Ways {
 }
 
 impl Out for Ways {
-    type Exchange = Call;
+    type Exchange = Box<Call>;
 
-    async fn open(&self, target: &Target, fresh: bool) -> Result<Call, Broken> {
+    async fn open(&self, target: &Target, fresh: bool) -> Result<Box<Call>, Broken> {
         let line = self
             .lines
             .get(&target.provider.name)
             .ok_or(Broken::Connect)?;
-        let call = line.open(&self.connector, target.timeouts.connect, fresh);
-        let (session, peer, reused) = call.await?;
-        let line = Arc::clone(line);
-        let connector = Arc::clone(&self.connector);
+        let opened = line.open(&self.pool.connector, target.timeouts.connect, fresh);
+        let opened = opened.await?;
+        let connector = Arc::clone(&self.pool.connector);
         let model = target.upstream_model.clone();
-        Ok(Call::new(connector, line, model, session, peer, reused))
+        Ok(Call::new(connector, Arc::clone(line), model, opened))
     }
 }
