@@ -240,7 +240,7 @@ impl Exchange for Box<Call> {
                 return self.send_at_once(stream, request).await;
             }
             Connection::Http1(stream) => self.begin_http1(stream),
-            Connection::Http2(session) => self.begin(HttpSession::H2(session)),
+            Connection::Http2(session) => self.begin(HttpSession::H2(*session)),
         }
         let is_h2 = self.session()?.as_http2().is_some();
         let head = self.line.head(request, &self.upstream_model, is_h2);
@@ -297,7 +297,8 @@ impl Drop for Call {
     /// the pool would believe it busy for ever.
     fn drop(&mut self) {
         let mut session = match (self.session.take(), self.unused.take()) {
-            (Some(HttpSession::H2(session)), _) | (_, Some(Connection::Http2(session))) => session,
+            (Some(HttpSession::H2(session)), _) => session,
+            (_, Some(Connection::Http2(session))) => *session,
             (Some(HttpSession::H1(_) | HttpSession::Custom(())) | None, _) => return,
         };
         session.shutdown();

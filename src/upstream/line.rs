@@ -72,7 +72,7 @@ impl Place {
             if self.newest() == 2
                 && let Some(session) = to.reused_http_session(&self.peer).await?
             {
-                return Ok((Connection::Http2(session), true));
+                return Ok((Connection::Http2(Box::new(session)), true));
             }
             // The server may know nothing newer.
             if alpn.get_min_http_version() == 1
@@ -86,7 +86,7 @@ impl Place {
             1 => Connection::Http1(Box::pin(to.transport().new_stream(&self.peer)).await?),
             _ => match Box::pin(to.new_http_session::<_, ()>(&self.peer)).await? {
                 HttpSession::H1(session) => Connection::Http1(session.into_inner()),
-                HttpSession::H2(session) => Connection::Http2(session),
+                HttpSession::H2(session) => Connection::Http2(Box::new(session)),
                 HttpSession::Custom(()) => {
                     return Error::e_explain(ErrorType::InternalError, "no custom protocol is set");
                 }
@@ -99,7 +99,7 @@ impl Place {
 /// A connection that serves one request.
 pub(super) enum Connection {
     Http1(Stream),
-    Http2(Http2Session),
+    Http2(Box<Http2Session>),
 }
 
 /// A connection, and where it leads.
