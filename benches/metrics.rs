@@ -169,7 +169,7 @@ fn count(c: &mut Criterion) {
         });
         group.bench_function("scrape", |b| {
             let now = board.moment(Instant::now().into_std());
-            b.iter(|| scrape(&counts, (&config, &board), 0, now).len());
+            b.iter(|| scrape(&counts, (&config, &board), 0, None, now).len());
         });
         group.finish();
     }

@@ -114,7 +114,8 @@ impl Admin {
         // that.
         let told = tokio::task::spawn_blocking(move || {
             let live = (&house.config, &house.board);
-            metrics::scrape(&house.counts, live, in_flight, now)
+            let ledger = house.ledger.as_ref().map(|ledger| ledger.state());
+            metrics::scrape(&house.counts, live, in_flight, ledger.as_ref(), now)
         });
         match told.await {
             Ok(body) => Reply {

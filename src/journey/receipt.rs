@@ -107,7 +107,8 @@ impl Receipt {
                 Entry::Tried(tried) => {
                     let provider = Some(&*tried.pass.target.provider);
                     let at = into.at(&tried.pass.candidate, provider);
-                    at.attempted(tried.outcome);
+                    let broke_off = tried.outcome.is_none() && self.end == End::Cut;
+                    at.attempted(tried.outcome.or(broke_off.then_some(Outcome::Cut)));
                     // An answer is the last of its trail.
                     if let (None, Some(charged)) = (tried.outcome, &self.charged) {
                         at.answered(&self.answer(charged));

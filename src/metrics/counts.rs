@@ -130,6 +130,7 @@ impl Counts {
             &self.metrics.rejected
         };
         counter.inc();
+        self.metrics.is_accepted.set(i64::from(accepted));
     }
 
     /// Where a candidate's turn at a provider of this configuration is
@@ -192,7 +193,8 @@ pub struct At<'c> {
 }
 
 impl At<'_> {
-    /// Counts an attempt and how it ended: with nothing, an answer began.
+    /// Counts an attempt and how it ended: with nothing, an answer began and did
+    /// not break off.
     pub fn attempted(self, outcome: Option<Outcome>) {
         let counter = &self.place.attempts[outcome.map_or(0, place_of)];
         let new = || {

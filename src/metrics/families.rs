@@ -4,8 +4,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec,
-    Opts, Registry,
+    CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 /// What the conventions call operation, provider and model.
@@ -75,6 +75,8 @@ pub struct Metrics {
     pub(super) cost: CounterVec,
     pub(super) accepted: IntCounter,
     pub(super) rejected: IntCounter,
+    /// Of the last reload.
+    pub(super) is_accepted: IntGauge,
 }
 
 impl Default for Metrics {
@@ -93,6 +95,10 @@ impl Metrics {
             "Reloads of the configuration: accepted, or rejected while the old one stays.",
             &["result"],
         );
+        let help = "1 where the last reload was accepted, or none was asked for; 0 while the file is not what serves.";
+        let is_accepted = IntGauge::new("standin_config_last_reload_accepted", help);
+        let is_accepted = registered(&registry, is_accepted);
+        is_accepted.set(1);
         let help = "Always 1; its label is the version that runs.";
         let build = IntGaugeVec::new(Opts::new("standin_build_info", help), &["version"]);
         let build = registered(&registry, build);
@@ -135,7 +141,7 @@ impl Metrics {
             attempts: counters(
                 &registry,
                 "standin_attempts_total",
-                "Candidates' turns at a provider by outcome; answered where an answer began.",
+                "Candidates' turns at a provider by outcome; answered where an answer began, cut where it broke off.",
                 &["model", "provider", "outcome"],
             ),
             failovers: counters(
@@ -160,6 +166,7 @@ impl Metrics {
             cost: cost(&registry),
             accepted: reloads.with_label_values(&["accepted"]),
             rejected: reloads.with_label_values(&["rejected"]),
+            is_accepted,
             registry,
         }
     }

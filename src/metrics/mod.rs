@@ -3,7 +3,7 @@
 //! [`Metrics`] has every family, registered once for as long as the process
 //! lives. [`Counts`] has the handles of one configuration: a request that has
 //! ended finds those of its model and provider, and adds to them. Gauges of
-//! live state are read when somebody asks ([`scrape`]).
+//! live state, and the ledger's, are read when somebody asks ([`scrape`]).
 //!
 //! Labels are bounded by the configuration: a model has its name as a label
 //! where it is listed in `GET /v1/models`; every other name is `other`.

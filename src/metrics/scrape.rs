@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::{IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::counts::Counts;
 use super::families::registered;
 use crate::config::Config;
 use crate::health::{Board, Moment, Shown};
+use crate::ledger;
 
 /// Every state's place: where a model has several homes at one provider, the
 /// worst of them is told.
@@ -23,15 +24,18 @@ struct Row {
     tokens: Option<u64>,
 }
 
-/// Everything, as text: the counters, and live state at this moment.
+/// Everything, as text: the counters, and live state at this moment; the
+/// ledger's where there is one.
 pub fn scrape(
     counts: &Counts,
     (config, board): (&Config, &Board),
     in_flight: usize,
+    ledger: Option<&ledger::State>,
     now: Moment,
 ) -> String {
     let mut families = counts.metrics.registry.gather();
     families.extend(gauges(config, board, in_flight, now).gather());
+    families.extend(ledger.into_iter().flat_map(|state| books(state).gather()));
     let encoder = TextEncoder::new();
     // It fails for a family without a value, which is not gathered.
     encoder.encode_to_string(&families).unwrap_or_default()
@@ -69,6 +73,38 @@ fn gauges(config: &Config, board: &Board, in_flight: usize, now: Moment) -> Regi
             }
         }
     }
+    registry
+}
+
+/// How the ledger is.
+fn books(state: &ledger::State) -> Registry {
+    let registry = Registry::new();
+    let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help));
+    let counter = |name: &str, help: &str| registered(&registry, IntCounter::new(name, help));
+    let waiting = state.waiting as u64;
+    let pending = state.appended.saturating_sub(state.imported);
+    gauge(
+        "standin_ledger_pending",
+        "Records that are not in the database yet, those that wait in memory among them.",
+    )
+    .set(whole(pending.saturating_add(waiting)));
+    let help = "1 while records cannot be made durable (journal) or do not reach the database (database), else 0.";
+    let options = Opts::new("standin_ledger_trouble", help);
+    let troubles = registered(&registry, IntGaugeVec::new(options, &["part"]));
+    for (part, trouble) in [("database", &state.database), ("journal", &state.journal)] {
+        let is_there = i64::from(trouble.is_some());
+        troubles.with_label_values(&[part]).set(is_there);
+    }
+    counter(
+        "standin_ledger_lost_total",
+        "Records that could not be kept: memory was full while they could not be written.",
+    )
+    .inc_by(state.lost);
+    counter(
+        "standin_ledger_damaged_total",
+        "Records that were durable and cannot be read any more; their segments are kept aside.",
+    )
+    .inc_by(state.damaged);
     registry
 }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::base::{Endpoint, ModelName};
 use crate::config::{self, Config, Surroundings};
 use crate::health::{Board, Moment};
+use crate::ledger;
 use crate::outcome::{Blame, Outcome, Says, Skip};
 use crate::usage::{Tokens, Usd};
 
@@ -34,9 +35,13 @@ fn config(more: &str) -> Config {
 const GPT: &str = "models:\n  gpt: { provider: p, upstream_model: m }\n";
 
 fn told(counts: &Counts, config: &Config) -> String {
+    told_with(counts, config, None)
+}
+
+fn told_with(counts: &Counts, config: &Config, ledger: Option<&ledger::State>) -> String {
     #[expect(clippy::disallowed_methods, reason = "a board begins somewhere")]
     let board = Board::new(config, None, Instant::now());
-    scrape(counts, (config, &board), 0, Moment::from_millis(0))
+    scrape(counts, (config, &board), 0, ledger, Moment::from_millis(0))
 }
 
 /// One of everything that a name can be counted by.
@@ -186,4 +191,54 @@ fn cost_is_counted_by_key() {
     ] {
         assert!(told.lines().any(|have| have == line), "{line} in {told}");
     }
+}
+
+#[test]
+fn the_last_reload_is_told_until_the_next_one() {
+    let config = config(GPT);
+    let counts = Counts::new(&config, None);
+    let is_told = |value: u8| {
+        let line = format!("standin_config_last_reload_accepted {value}");
+        told(&counts, &config).lines().any(|have| have == line)
+    };
+    assert!(is_told(1));
+    counts.reloaded(false);
+    assert!(is_told(0));
+    counts.reloaded(true);
+    assert!(is_told(1));
+}
+
+#[test]
+fn a_ledger_that_is_behind_is_told_and_none_is_not() {
+    let config = config(GPT);
+    let counts = Counts::new(&config, None);
+    assert!(!told(&counts, &config).contains("standin_ledger"));
+    let trouble = ledger::Trouble {
+        why: "the disk is full".into(),
+        since: std::time::UNIX_EPOCH,
+    };
+    let mut state = ledger::State {
+        journal: None,
+        database: Some(trouble),
+        appended: 90,
+        imported: 70,
+        waiting: 3,
+        lost: 5,
+        damaged: 7,
+    };
+    let told = told_with(&counts, &config, Some(&state));
+    for line in [
+        "standin_ledger_pending 23",
+        r#"standin_ledger_trouble{part="database"} 1"#,
+        r#"standin_ledger_trouble{part="journal"} 0"#,
+        "standin_ledger_lost_total 5",
+        "standin_ledger_damaged_total 7",
+    ] {
+        assert!(told.lines().any(|have| have == line), "{line} in {told}");
+    }
+    assert!(!told.contains("disk"));
+    // What was imported may be read after what was appended.
+    (state.appended, state.imported, state.waiting) = (69, 70, 0);
+    let told = told_with(&counts, &config, Some(&state));
+    assert!(told.lines().any(|have| have == "standin_ledger_pending 0"));
 }

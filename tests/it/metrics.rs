@@ -102,8 +102,8 @@ const MODELS: &str = "models:
 ledger: { path: LEDGER }
 ";
 
-/// Every family of the contract and its type.
-const FAMILIES: [(&str, &str); 16] = [
+/// Every family and its type.
+const FAMILIES: [(&str, &str); 21] = [
     ("gen_ai_server_request_duration_seconds", "histogram"),
     ("gen_ai_server_time_to_first_token_seconds", "histogram"),
     ("gen_ai_server_time_per_output_token_seconds", "histogram"),
@@ -120,6 +120,11 @@ const FAMILIES: [(&str, &str); 16] = [
     ("standin_in_flight", "gauge"),
     ("standin_config_reloads_total", "counter"),
     ("standin_build_info", "gauge"),
+    ("standin_config_last_reload_accepted", "gauge"),
+    ("standin_ledger_pending", "gauge"),
+    ("standin_ledger_trouble", "gauge"),
+    ("standin_ledger_lost_total", "counter"),
+    ("standin_ledger_damaged_total", "counter"),
 ];
 
 #[tokio::test]
@@ -190,7 +195,7 @@ async fn counters_tell_what_was_sent_and_agree_with_the_ledger() {
             5.0,
         ),
         (
-            r#"standin_attempts_total{model="other",outcome="answered",provider="broken"}"#,
+            r#"standin_attempts_total{model="other",outcome="cut",provider="broken"}"#,
             1.0,
         ),
         (
@@ -215,6 +220,10 @@ async fn counters_tell_what_was_sent_and_agree_with_the_ledger() {
         ),
         (r#"standin_config_reloads_total{result="accepted"}"#, 1.0),
         (r#"standin_config_reloads_total{result="rejected"}"#, 1.0),
+        ("standin_config_last_reload_accepted", 1.0),
+        (r#"standin_ledger_trouble{part="database"}"#, 0.0),
+        (r#"standin_ledger_trouble{part="journal"}"#, 0.0),
+        ("standin_ledger_lost_total", 0.0),
         ("standin_overhead_seconds_count", 6.0),
         ("standin_in_flight", 0.0),
         (&build, 1.0),

@@ -21,7 +21,7 @@ fn told(inn: &Inn, came: &[Came]) -> String {
     }
     let now = tokio::time::Instant::now().into_std();
     let now: Moment = inn.board.moment(now);
-    scrape(&counts, (&inn.config, &inn.board), 3, now)
+    scrape(&counts, (&inn.config, &inn.board), 3, None, now)
 }
 
 fn holds(told: &str, lines: &[&str]) {
@@ -146,7 +146,8 @@ async fn each_end_is_counted_as_what_it_is() {
             r#"standin_requests_total{endpoint="chat/completions",outcome="client_gone"} 1"#,
             r#"standin_requests_total{endpoint="chat/completions",outcome="failed"} 1"#,
             r#"standin_requests_total{endpoint="chat/completions",outcome="answered"} 0"#,
-            r#"standin_attempts_total{model="one",outcome="answered",provider="a"} 2"#,
+            r#"standin_attempts_total{model="one",outcome="cut",provider="a"} 1"#,
+            r#"standin_attempts_total{model="one",outcome="answered",provider="a"} 1"#,
             r#"standin_attempts_total{model="two",outcome="unavailable",provider="b"} 1"#,
             "standin_overhead_seconds_count 3",
         ],
