@@ -112,7 +112,7 @@ enum Command {
     /// Runs scripted providers until standard input ends; prints where they
     /// are as one line of JSON, then answers commands (see load-tests/README.md)
     Mock {
-        /// What they do: `chaos`, `chaos-live`, `live`, `outage`, `priced` or `sdk`
+        /// What they do: `chaos`, `chaos-live`, `live`, `outage`, `priced`, `sdk` or `watch`
         #[arg(long)]
         script: String,
         /// The first one's port, the others' follow; 0: any

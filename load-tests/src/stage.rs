@@ -61,7 +61,7 @@ pub(crate) async fn run(
     for (name, url) in urls {
         providers.insert(name.to_owned(), url.into());
     }
-    let mut places = json!({ "providers": providers });
+    let mut places = json!({ "providers": providers, "config": scene.config });
     if let Some(proxy) = &proxy {
         places["standin"] = json!({
             "base_url": format!("http://{}/v1", proxy.listen),

@@ -3,6 +3,7 @@
 mod chaos;
 mod live;
 mod sdk;
+mod watch;
 
 use standin::mock::Script;
 
@@ -24,6 +25,8 @@ pub(crate) const OUTAGE: &str = "outage";
 pub(crate) const PRICED: &str = "priced";
 /// One model for each thing that can happen.
 pub(crate) const SDK: &str = "sdk";
+/// Every way to end, for the dashboard's test.
+pub(crate) const WATCH: &str = "watch";
 
 /// Providers, and the configuration of a proxy before them.
 pub(crate) struct Scene {
@@ -58,8 +61,9 @@ pub(crate) fn named(name: &str, seed: u64) -> Result<Scene, String> {
         OUTAGE => Ok(live::scene_of_outage()),
         PRICED => Ok(live::scene_with_prices()),
         SDK => Ok(sdk::scene()),
+        WATCH => Ok(watch::scene()),
         _ => Err(format!(
-            "no script {name:?}: there are {CHAOS}, {CHAOS_LIVE}, {LIVE}, {OUTAGE}, {PRICED} and {SDK}"
+            "no script {name:?}: there are {CHAOS}, {CHAOS_LIVE}, {LIVE}, {OUTAGE}, {PRICED}, {SDK} and {WATCH}"
         )),
     }
 }
