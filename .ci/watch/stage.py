@@ -24,12 +24,12 @@ def start(*command, **more):
     return subprocess.Popen(command, text=True, preexec_fn=die, **more)
 
 
-def until(what, seconds, look):
-    """Looks again until something is there."""
+def until(what, seconds, look, log):
+    """Looks again until something is there; else shows the end of the log."""
     end = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > end:
-            raise SystemExit(f"{what}: not within {seconds} s")
+            raise SystemExit(f"{what}: not within {seconds} s\n{''.join(log.lines[-20:])}")
         time.sleep(0.1)
     return found
 
@@ -77,8 +77,8 @@ class Stage:
         self.file.write_text(self.good)
         process = self.child(standin, "serve", "-c", str(self.file), stderr=subprocess.PIPE)
         log = Lines(process.stderr)
-        self.listen = until("standin's port", 30, lambda: log.find(r"listening on ([\d.:]+)"))
-        self.admin = until("standin's admin port", 30, lambda: log.find(r"admin on ([\d.:]+)"))
+        self.listen = until("standin's port", 30, lambda: log.find(r"listening on ([\d.:]+)"), log)
+        self.admin = until("standin's admin port", 30, lambda: log.find(r"admin on ([\d.:]+)"), log)
 
     def configuration(self, places):
         yaml = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nlog: { format: text }\nproviders:\n"
@@ -110,8 +110,9 @@ class Stage:
             "--web.listen-address=127.0.0.1:0", stderr=subprocess.PIPE)
         log = Lines(process.stderr)
         address = r'msg="Listening on" address=([\d.]+:[1-9]\d*)'
-        self.prometheus = until("prometheus' port", 30, lambda: log.find(address))
-        until("prometheus", 30, lambda: get(f"http://{self.prometheus}/-/ready")[0] == 200)
+        self.prometheus = until("prometheus' port", 30, lambda: log.find(address), log)
+        is_ready = lambda: get(f"http://{self.prometheus}/-/ready")[0] == 200
+        until("prometheus", 30, is_ready, log)
 
     def child(self, *command, **more):
         self.children.append(start(*command, **more))
