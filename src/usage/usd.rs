@@ -100,9 +100,16 @@ impl FromStr for Usd {
 /// All digits that matter, at least two of them after the point.
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fraction = format!("{:0DIGITS$}", self.0 % UNIT);
-        let cents = fraction.trim_end_matches('0');
-        write!(f, "{}.{cents:0<2}", self.0 / UNIT)
+        let mut fraction = [b'0'; DIGITS];
+        let mut rest = u64::try_from(self.0 % UNIT).unwrap_or_default();
+        for digit in fraction.iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+        let zeros = fraction.iter().rev().take_while(|digit| **digit == b'0');
+        let matter = (DIGITS - zeros.count()).max(2);
+        let cents = std::str::from_utf8(&fraction[..matter]).unwrap_or_default();
+        write!(f, "{}.{cents}", self.0 / UNIT)
     }
 }
 
