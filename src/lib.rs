@@ -41,6 +41,7 @@ pub mod metrics;
 pub mod seam;
 pub mod upstream;
 pub mod journey;
+pub mod logs;
 pub mod house;
 
 // Third floor: doors.

@@ -11,11 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use standin::base::{Endpoint, ModelName};
-use standin::config::{self, Surroundings};
+use standin::config::{self, LogFormat, Surroundings};
 use standin::dialect::{Event, Plain, tokens};
 use standin::health::{Board, Failed, Moment, Wish};
+use standin::journey::{Ask, Charged, End, Receipt, Trail};
+use standin::logs::Log;
 use standin::metrics::{Answered, Counts, Ended};
 use standin::outcome::{Blame, Outcome, Skip};
 use standin::usage::{Price, PriceSet, Rates, Tokens, Usd, per_million};
@@ -264,4 +266,47 @@ fn what_a_request_adds_to_the_metrics_is_counted_without_allocating() {
     assert!(times > 0, "the first one resolves its handles");
     let ((), times, _) = counted(count);
     assert_eq!(times, 0);
+}
+
+#[test]
+fn a_request_is_logged_without_allocating() {
+    let text = "providers: { p: { base_url: \"http://127.0.0.1:1\" } }\n\
+                models: { gpt: { provider: p, upstream_model: m } }\n";
+    let config = config::load("test.yaml", text.as_bytes(), &Nothing).unwrap();
+    let body = Bytes::from_static(br#"{"models":["gpt","none/\"such\""],"messages":[]}"#);
+    let id = HeaderValue::from_static("6f1c0d4a9b2e4c7f");
+    let ask = Ask::read(Endpoint::Chat, id, &HeaderMap::new(), body, &config).unwrap();
+    let mut trail = Trail::default();
+    for candidate in &ask.candidates {
+        let target = candidate
+            .model
+            .as_ref()
+            .map(|model| model.targets[0].clone());
+        trail.skipped(candidate.name.clone(), target, Skip::Open);
+    }
+    let receipt = Receipt {
+        endpoint: Endpoint::Chat,
+        key: Some("search-team".into()),
+        trail,
+        answered: None,
+        streamed: true,
+        charged: Some(Charged {
+            tokens: Tokens::default(),
+            estimated: false,
+            cost: Some(Usd::from_pico(1_234_567)),
+            after: Duration::ZERO,
+        }),
+        end: End::Answered,
+        status: Some(StatusCode::OK),
+        first: Some(Duration::from_millis(7)),
+        took: Duration::from_millis(8),
+        worked: Duration::from_micros(9),
+        sent: 10,
+    };
+    for format in [LogFormat::Json, LogFormat::Text] {
+        let log = Log::new(format, io::sink()).unwrap();
+        // The first line of a thread makes its buffer; of a second, its time.
+        let fewest = (0..100).map(|_| counted(|| log.request(&ask, &receipt)).1);
+        assert_eq!(fewest.min(), Some(0), "{format:?}");
+    }
 }

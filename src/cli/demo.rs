@@ -45,7 +45,7 @@ pub(super) fn run(once: bool) -> Result<(), Failed> {
     let config = configured(0, nowhere, nowhere)
         .load()
         .map_err(Failed::Running)?;
-    start_log(config.log);
+    start_log(config.log).map_err(Failed::Running)?;
     runtime(&config)?.block_on(async {
         let providers = providers().await?;
         let server = start(&providers)?;

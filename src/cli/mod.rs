@@ -13,7 +13,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{Config, schema};
-use crate::server::{Server, Source, start_log};
+use crate::server::{Server, Source, flush_log, start_log};
 
 pub use self::demo::FIRST_REQUEST;
 
@@ -78,6 +78,7 @@ pub fn run() -> ExitCode {
         Command::Serve { config } => serve(config),
         Command::Usage(question) => usage::run(question),
     };
+    flush_log();
     let (code, why) = match done {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failed::Running(why)) => (1, why),
@@ -111,7 +112,7 @@ fn check(config: Option<PathBuf>) -> Result<(), Failed> {
 fn serve(config: Option<PathBuf>) -> Result<(), Failed> {
     let source = Source::find(config);
     let config = source.load().map_err(Failed::Configuration)?;
-    start_log(config.log);
+    start_log(config.log).map_err(Failed::Running)?;
     raise_descriptors();
     runtime(&config)?.block_on(async {
         let server = Server::start(source, config).map_err(Failed::Running)?;

@@ -146,13 +146,6 @@ pub(crate) async fn refuse(
     refusal: &Refusal,
     id: HeaderValue,
 ) -> Kept {
-    // Its name only: its text may quote what the client sent.
-    log::info!(
-        "request {} refused: {} {}",
-        id.to_str().unwrap_or_default(),
-        refusal.status().as_u16(),
-        refusal.code(),
-    );
     let mut headers = HeaderMap::new();
     headers.insert(REQUEST_ID, id);
     if let Refusal::MethodNotAllowed(takes) = *refusal {

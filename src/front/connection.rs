@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::client::refuse;
 use super::drain::Drain;
 use super::framing;
+use crate::logs::{self, Brief};
 use crate::refusal::Refusal;
 
 /// How long a connection may lie idle between two requests: longer than the
@@ -188,7 +189,7 @@ async fn http1<D: Door>(door: Arc<D>, stream: Stream, mut deadline: Instant) {
         session.set_pipelining_enabled(true);
         let kept = match timeout_at(deadline, session.read_request()).await {
             Ok(Ok(true)) if framing::is_in_doubt(&session) => {
-                refuse(&mut session, &Refusal::BadRequest, door.new_id()).await
+                unread(&*door, &mut session, &Refusal::BadRequest).await
             }
             Ok(Ok(true)) => {
                 let kept = serve_one(&*door, &mut session).await;
@@ -202,9 +203,9 @@ async fn http1<D: Door>(door: Arc<D>, stream: Stream, mut deadline: Instant) {
             Ok(Err(error)) => {
                 // No more of the error: it quotes the head, and so keys.
                 log::debug!("a head that cannot be read: {}", error.etype().as_str());
-                refuse(&mut session, &Refusal::BadRequest, door.new_id()).await
+                unread(&*door, &mut session, &Refusal::BadRequest).await
             }
-            Err(_) => refuse(&mut session, &Refusal::HeaderTimeout, door.new_id()).await,
+            Err(_) => unread(&*door, &mut session, &Refusal::HeaderTimeout).await,
         };
         match kept {
             Kept::Close => return,
@@ -224,6 +225,13 @@ async fn http1<D: Door>(door: Arc<D>, stream: Stream, mut deadline: Instant) {
             session.set_pipelined_prefix(prefix);
         }
     }
+}
+
+/// Says no to a request of which nothing is known.
+async fn unread<D: Door>(door: &D, session: &mut ServerSession, refusal: &Refusal) -> Kept {
+    let id = door.new_id();
+    logs::brief(&Brief::refused(&id, refusal));
+    refuse(session, refusal, id).await
 }
 
 /// Waits for the first byte of the next request.

@@ -15,16 +15,45 @@ use super::{intake, models};
 use crate::access::{Entered, Holder};
 use crate::base::Endpoint;
 use crate::house::{Current, House};
-use crate::journey::{self, Ask, Entry, Means, Receipt};
+use crate::journey::{self, Ask, Means};
+use crate::logs::{self, Brief};
 use crate::metrics::Ended;
 use crate::refusal::Refusal;
-use crate::wire::headers;
+use crate::wire::{TraceParent, headers};
 
 /// The proxy port.
 pub struct Gate {
     house: Current,
     drain: Arc<Drain>,
     ids: Arc<Ids>,
+}
+
+/// What is known of a request before it is read.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    house: &'a House,
+    endpoint: Option<Endpoint>,
+    /// The path, where it is one that is known.
+    path: Option<&'static str>,
+    key: Option<&'a Arc<Holder>>,
+}
+
+impl At<'_> {
+    /// Tells of a request that was never on its way.
+    fn log(
+        self,
+        session: &ServerSession,
+        id: &HeaderValue,
+        ended: Ended,
+        refusal: Option<&Refusal>,
+    ) {
+        logs::brief(&Brief {
+            endpoint: self.path,
+            key: self.key.map(|holder| &**holder.name()),
+            trace: TraceParent::read(&session.req_header().headers),
+            ..Brief::new(id, ended, refusal)
+        });
+    }
 }
 
 /// What a path asks for.
@@ -53,6 +82,14 @@ impl<'a> Route<'a> {
             Self::Model(_) | Self::Models => None,
         }
     }
+
+    /// Without what is the client's own in it.
+    fn path(&self) -> &'static str {
+        match self {
+            Self::Model(_) | Self::Models => "/v1/models",
+            Self::Operation(endpoint) => endpoint.route(),
+        }
+    }
 }
 
 impl Gate {
@@ -76,15 +113,16 @@ impl Gate {
         holder.enter(guess, now).map(Some)
     }
 
-    /// Says no, and counts it: a refusal is how a request ends, too.
+    /// Says no, counts it and tells of it: a refusal is how a request ends, too.
     async fn refuse(
         &self,
         session: &mut ServerSession,
         refusal: &Refusal,
         id: HeaderValue,
-        (house, endpoint): (&House, Option<Endpoint>),
+        at: At<'_>,
     ) -> Kept {
-        house.counts.ended(endpoint, Ended::Refused);
+        at.house.counts.ended(at.endpoint, Ended::Refused);
+        at.log(session, &id, Ended::Refused, Some(refusal));
         refuse(session, refusal, id).await
     }
 
@@ -99,14 +137,14 @@ impl Gate {
         session: &mut ServerSession,
         endpoint: Endpoint,
         id: HeaderValue,
-        house: &House,
-        asks: Option<&Arc<Holder>>,
+        at: At<'_>,
     ) -> Kept {
-        let at = (house, Some(endpoint));
+        let house = at.house;
         let body = match intake::body(session, &house.config.limits).await {
             Ok(body) => body,
             Err(intake::NoBody::Gone) => {
-                house.counts.ended(at.1, Ended::ClientGone);
+                house.counts.ended(at.endpoint, Ended::ClientGone);
+                at.log(session, &id, Ended::ClientGone, None);
                 return Kept::Close;
             }
             Err(intake::NoBody::Refused(refusal)) => {
@@ -122,7 +160,7 @@ impl Gate {
             Ok(ask) => ask,
             Err(refusal) => return self.refuse(session, &refusal, id, at).await,
         };
-        let entered = match self.enter(&ask, asks, house) {
+        let entered = match self.enter(&ask, at.key, house) {
             Ok(entered) => entered,
             Err(refusal) => return self.refuse(session, &refusal, id, at).await,
         };
@@ -144,7 +182,7 @@ impl Gate {
             Ok(mut receipt) => {
                 receipt.worked = read + worked;
                 receipt.count(&house.counts);
-                log_line(&ask, &receipt);
+                logs::request(&ask, &receipt);
                 None
             }
             Err((_, refusal)) => Some(refusal),
@@ -162,7 +200,12 @@ impl Door for Gate {
         let id = self.id(session);
         let path = session.req_header().uri.path().to_owned();
         let route = Route::of(&path);
-        let at = (&*house, route.as_ref().and_then(Route::endpoint));
+        let mut at = At {
+            house: &house,
+            endpoint: route.as_ref().and_then(Route::endpoint),
+            path: route.as_ref().map(Route::path),
+            key: None,
+        };
         if self.drain.is_draining() {
             return self.refuse(session, &Refusal::Draining, id, at).await;
         }
@@ -173,17 +216,22 @@ impl Door for Gate {
             Ok(asks) => asks,
             Err(refusal) => return self.refuse(session, &refusal, id, at).await,
         };
+        at.key = asks;
         match route {
             None => self.refuse(session, &Refusal::UnknownPath, id, at).await,
             Some(Route::Operation(endpoint)) if is(&Method::POST) => {
-                self.operation(session, endpoint, id, &house, asks).await
+                self.operation(session, endpoint, id, at).await
             }
             Some(Route::Models) if reads => {
                 let list = models::list(&house.config, asks);
+                at.log(session, &id, Ended::Answered, None);
                 answer_json(session, StatusCode::OK, id, &list).await
             }
             Some(Route::Model(name)) if reads => match models::one(&house.config, name, asks) {
-                Some(model) => answer_json(session, StatusCode::OK, id, &model).await,
+                Some(model) => {
+                    at.log(session, &id, Ended::Answered, None);
+                    answer_json(session, StatusCode::OK, id, &model).await
+                }
                 None => {
                     let refusal = Refusal::UnknownModel(name.to_owned());
                     self.refuse(session, &refusal, id, at).await
@@ -211,40 +259,4 @@ impl Door for Gate {
     fn drain(&self) -> &Arc<Drain> {
         &self.drain
     }
-}
-
-/// One line for each request: names, categories, numbers; never a prompt, an
-/// answer or a provider's words.
-fn log_line(ask: &Ask, receipt: &Receipt) {
-    if !log::log_enabled!(log::Level::Info) {
-        return;
-    }
-    let walk = receipt.trail.header();
-    let walk = walk.to_str().unwrap_or_default();
-    let last = receipt
-        .trail
-        .entries()
-        .iter()
-        .rev()
-        .find_map(|entry| match entry {
-            Entry::Tried(tried) => Some(tried.pass.target.provider.name.as_str()),
-            Entry::Skipped(..) => None,
-        });
-    let cost = receipt.charged.and_then(|charged| charged.cost);
-    log::info!(
-        "request {} {}: {} [{walk}] status={} provider={} tokens={} cost={} first_ms={} ms={} bytes={}",
-        ask.id.to_str().unwrap_or_default(),
-        ask.endpoint.path(),
-        receipt.end.label(),
-        receipt.status.map_or(0, |status| status.as_u16()),
-        last.unwrap_or_default(),
-        receipt.charged.map_or_else(String::new, |charged| {
-            let about = if charged.estimated { "~" } else { "" };
-            format!("{about}{}/{}", charged.tokens.input, charged.tokens.output)
-        }),
-        cost.map_or_else(String::new, |cost| cost.to_string()),
-        receipt.first.map_or(0, |first| first.as_millis()),
-        receipt.took.as_millis(),
-        receipt.sent,
-    );
 }

@@ -164,7 +164,10 @@ impl Importer {
         if missing > 0 {
             self.damaged = true;
             self.progress.damaged += missing;
-            log::error!("ledger: {missing} records up to {to} are damaged; their segment is kept");
+            log::error!(
+                event = "ledger", part = "journal", state = "damaged", records = missing;
+                "ledger: {missing} records up to {to} are damaged; their segment is kept"
+            );
         }
     }
 

@@ -239,14 +239,20 @@ impl Journal {
 
     fn mended(&self, inner: &mut Inner) {
         if inner.trouble.take().is_some() {
-            log::warn!("ledger: records are written again");
+            log::warn!(
+                event = "ledger", part = "journal", state = "well";
+                "ledger: records are written again"
+            );
         }
     }
 
     fn wait(&self, inner: &mut Inner, frame: Vec<u8>, error: &io::Error) -> AppendError {
         let why = format!("{}: {error}", inner.active.path.display());
         if Trouble::begin(&mut inner.trouble, &why, &self.now) {
-            log::error!("ledger: records cannot be written: {why}");
+            log::error!(
+                event = "ledger", part = "journal", state = "trouble", why = why.as_str();
+                "ledger: records cannot be written: {why}"
+            );
         }
         let full = inner.waiting.len() >= WAITING
             || inner.waiting_bytes.saturating_add(frame.len()) > WAITING_BYTES;

@@ -190,7 +190,10 @@ impl Drop for Ledger {
         }
         let left = self.journal.condition().waiting;
         if left > 0 {
-            log::error!("ledger: {left} records could not be written before the end");
+            log::error!(
+                event = "ledger", part = "journal", state = "lost", records = left;
+                "ledger: {left} records could not be written before the end"
+            );
         }
     }
 }
@@ -209,12 +212,18 @@ impl Turns {
             turn.progress = importer.progress;
             match done {
                 Ok(()) if turn.trouble.take().is_some() => {
-                    log::warn!("ledger: the database takes records again");
+                    log::warn!(
+                        event = "ledger", part = "database", state = "well";
+                        "ledger: the database takes records again"
+                    );
                 }
                 Ok(()) => {}
                 Err(why) => {
                     if Trouble::begin(&mut turn.trouble, &why, now) {
-                        log::error!("ledger: the database takes no records: {why}");
+                        log::error!(
+                            event = "ledger", part = "database", state = "trouble", why = why.as_str();
+                            "ledger: the database takes no records: {why}"
+                        );
                     }
                 }
             }

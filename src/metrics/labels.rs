@@ -34,7 +34,8 @@ impl Ended {
         Self::Refused,
     ];
 
-    pub(super) fn label(self) -> &'static str {
+    /// Its name in metrics and in the log.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Answered => "answered",
             Self::ClientGone => "client_gone",

@@ -1,66 +1,59 @@
-//! The log: lines on standard error, as text or JSON.
+//! The log of the process: lines on standard error.
 
-use std::io::Write;
-use std::time::SystemTime;
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::{self, PanicHookInfo};
 
-use env_logger::{Builder, Target, WriteStyle};
-use log::{LevelFilter, Record};
+use crate::config::Log;
+use crate::logs;
 
-use crate::config::{Log, LogFormat};
-
-/// Libraries whose details are not ours to judge: at their debug levels they
-/// print headers and bodies, and so keys and prompts.
-const QUIET: [&str; 8] = [
-    "pingora_core",
-    "pingora_http",
-    "pingora_pool",
-    "pingora_runtime",
-    "h2",
-    "rustls",
-    "tokio_rustls",
-    "mio",
-];
-
-/// Starts the log of the process. Later calls change nothing; the level is
-/// changed by [`log::set_max_level`].
-pub fn start_log(log: Log) {
-    let mut builder = Builder::new();
-    builder
-        .target(Target::Stderr)
-        .write_style(WriteStyle::Never)
-        .filter_level(LevelFilter::Trace)
-        .format(move |out, record| {
-            let now = now();
-            match log.format {
-                LogFormat::Text => {
-                    writeln!(out, "{now} {:<5} {}", record.level(), record.args())
-                }
-                LogFormat::Json => writeln!(out, "{}", json(record)),
-            }
-        });
-    for library in QUIET {
-        builder.filter_module(library, LevelFilter::Off);
-    }
-    // A second start, in tests, finds the first one's log.
-    if builder.try_init().is_ok() {
-        log::set_max_level(log.level);
-    }
+/// Starts the log of the process, which also tells of panics. Later calls only
+/// change it.
+///
+/// # Errors
+/// The system has no thread left, in one sentence.
+pub fn start_log(log: Log) -> Result<(), String> {
+    logs::start(log, std::io::stderr()).map_err(|error| format!("the log's thread: {error}"))?;
+    panic::set_hook(Box::new(panicked));
+    Ok(())
 }
 
-fn json(record: &Record<'_>) -> serde_json::Value {
-    serde_json::json!({
-        "time": now(),
-        "level": record.level().as_str(),
-        "message": record.args().to_string(),
-    })
+/// Waits, for a moment at most, until all that was said is written.
+pub fn flush_log() {
+    log::logger().flush();
 }
 
-/// The time of day, in UTC, as RFC 3339 writes it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a log line carries the time of day"
-)]
-fn now() -> String {
-    let now = chrono::DateTime::<chrono::Utc>::from(SystemTime::now());
-    now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+/// Says where a panic was. What it says itself only where that is part of the
+/// program: the rest may quote what somebody sent.
+fn panicked(info: &PanicHookInfo<'_>) {
+    let at = info.location().map(ToString::to_string);
+    let at = at.as_deref().unwrap_or("a place unknown");
+    let why = words(info.payload());
+    let way = Backtrace::capture();
+    if way.status() == BacktraceStatus::Captured {
+        log::error!(event = "panic", at, why; "panic at {at}: {why}\n{way}");
+    } else {
+        log::error!(event = "panic", at, why; "panic at {at}: {why}");
+    }
+    // The process may end with it.
+    flush_log();
+}
+
+fn words(payload: &dyn Any) -> &'static str {
+    let words = payload.downcast_ref::<&'static str>();
+    words.copied().unwrap_or("its words are kept back")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_quotes_nobody() {
+        assert_eq!(words(&"no such place"), "no such place");
+        // As of slicing within a letter, or of an index out of bounds.
+        let quotes = format!("byte index 1 is not a char boundary of `{}`", "prompt");
+        assert_eq!(words(&quotes), "its words are kept back");
+        assert_eq!(words(&7), "its words are kept back");
+    }
 }

@@ -14,13 +14,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-pub use self::logger::start_log;
+pub use self::logger::{flush_log, start_log};
 pub use self::source::Source;
 use crate::admin::{Admin, Reload};
 use crate::config::Config;
 use crate::front::{Drain, Gate, Ids};
 use crate::house::{Clocks, Current, House};
 use crate::ledger::Ledger;
+use crate::logs;
 use crate::upstream::Pool;
 
 /// Wishes to reload that may wait; one that finds it full waits to be taken.
@@ -126,12 +127,16 @@ impl Server {
         let (tell, reloads) = mpsc::channel(WAITING_RELOADS);
         let gate = Gate::new(Arc::clone(&house), Arc::clone(&drain), Arc::clone(&ids));
         let gate = Arc::new(gate);
+        log::info!(
+            event = "start", version = env!("CARGO_PKG_VERSION");
+            "standin {}", env!("CARGO_PKG_VERSION")
+        );
         for (listener, at) in listeners {
-            log::info!("listening on {at}");
+            log::info!(event = "listening", address:% = at; "listening on {at}");
             listener::run(listener, Arc::clone(&gate));
         }
         let door = Admin::new(admin, Arc::clone(&house), Arc::clone(&drain), ids, tell);
-        log::info!("admin on {admin}");
+        log::info!(event = "admin", address:% = admin; "admin on {admin}");
         listener::run(admin_listener.0, Arc::new(door));
         background::run(Arc::clone(&house));
         Ok(Self {
@@ -166,17 +171,27 @@ impl Server {
         // Who still asks for a reload is told that it is too late.
         self.reloads.close();
         while self.reloads.try_recv().is_ok() {}
-        log::info!("draining: {} requests in flight", self.drain.in_flight());
+        let left = self.drain.in_flight();
+        log::info!(event = "drain", in_flight = left; "draining: {left} requests in flight");
         tokio::select! {
             drained = timeout(longest, self.drain.empty()) => match drained {
                 // Out of time only cuts connections that have their answers.
                 Ok(()) => drop(timeout(GOODBYE, self.drain.closed()).await),
-                Err(_) => log::warn!("drain: {} requests cut off", self.drain.in_flight()),
+                Err(_) => {
+                    let left = self.drain.in_flight();
+                    log::warn!(
+                        event = "drain_over", in_flight = left;
+                        "drain: {left} requests cut off"
+                    );
+                }
             },
-            () = self.signals.stop() => log::warn!("stopped at the second signal"),
+            () = self.signals.stop() => {
+                let left = self.drain.in_flight();
+                log::warn!(event = "drain_over", in_flight = left; "stopped at the second signal");
+            }
         }
         self.close_ledger().await;
-        log::info!("stopped");
+        log::info!(event = "stop"; "stopped");
     }
 
     /// Brings what is left over into the database. What is not stays in the
@@ -200,23 +215,26 @@ impl Server {
         let house = match built {
             Ok(house) => house,
             Err(problems) => {
-                log::error!("configuration not reloaded, the old one stays:\n{problems}");
+                log::error!(
+                    event = "reload", result = "rejected", problems = problems.as_str();
+                    "configuration not reloaded, the old one stays:\n{problems}"
+                );
                 return Err(problems);
             }
         };
         let (old, new) = (&before.config, &house.config);
         let moves = old.listen != new.listen || old.admin != new.admin;
-        if moves || old.threads != new.threads || old.log.format != new.log.format {
-            log::warn!("listen, admin, threads and log.format take effect at the next start");
+        if moves || old.threads != new.threads {
+            log::warn!("listen, admin and threads take effect at the next start");
         }
         if old.ledger.as_ref().map(|l| (&l.path, l.retention))
             != new.ledger.as_ref().map(|l| (&l.path, l.retention))
         {
             log::warn!("ledger.path and ledger.retention take effect at the next start");
         }
-        log::set_max_level(new.log.level);
+        logs::set(new.log);
         self.house.store(Arc::new(house));
-        log::info!("configuration reloaded");
+        log::info!(event = "reload", result = "accepted"; "configuration reloaded");
         Ok(())
     }
 }

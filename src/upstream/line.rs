@@ -217,10 +217,15 @@ impl Line {
             match timeout(longest / left, place.connect(connector, fresh)).await {
                 Ok(Ok((connection, reused))) => return Ok(place.opened(connection, reused)),
                 Ok(Err(error)) if !fresh && *error.etype() == ErrorType::H2Error => {
-                    log::debug!("a dead connection to {}: {error}", place.peer._address);
+                    let kind = error.etype().as_str();
+                    log::debug!("a dead connection to {}: {kind}", place.peer._address);
                     return Err(Broken::Stale);
                 }
-                Ok(Err(error)) => log::debug!("connecting to {}: {error}", place.peer._address),
+                // No more of the error: it may quote what the other end says.
+                Ok(Err(error)) => {
+                    let kind = error.etype().as_str();
+                    log::debug!("connecting to {}: {kind}", place.peer._address);
+                }
                 Err(_) => log::debug!("connecting to {}: out of time", place.peer._address),
             }
         }
@@ -254,7 +259,8 @@ impl Line {
         match tokio::net::lookup_host((self.url.host.as_str(), self.url.port)).await {
             Ok(found) => Some(found.collect::<Vec<_>>()).filter(|all| !all.is_empty()),
             Err(error) => {
-                log::warn!("looking up {}: {error}", self.url.host);
+                let host = self.url.host.as_str();
+                log::warn!(event = "look_up", host; "looking up {host}: {error}");
                 None
             }
         }
@@ -304,7 +310,8 @@ impl Line {
         let known: &[_] = known.as_ref().map_or(&[], |peers| peers);
         let is_known = |address| known.iter().any(|place| place.is_at(address));
         if found.len() != known.len() || !found.iter().all(is_known) {
-            log::info!("{} is at {found:?}", self.url.host);
+            let host = self.url.host.as_str();
+            log::info!(event = "address", host; "{host} is at {found:?}");
             let peers = self.peers_at(&found, known);
             self.peers.store(Some(Arc::new(peers)));
         }
@@ -330,12 +337,19 @@ impl Line {
         match read_key(&file.path) {
             Ok(key) => {
                 self.key.store(Arc::new(api_key_header(self.kind, &key)));
-                log::info!("credential file {} read again", file.path.display());
+                let path = file.path.display();
+                log::info!(
+                    event = "credential_file", path:%, result = "accepted";
+                    "credential file {path} read again"
+                );
                 true
             }
             Err(error) => {
                 let path = file.path.display();
-                log::warn!("credential file {path}: {error}; the old one stays");
+                log::warn!(
+                    event = "credential_file", path:%, result = "rejected";
+                    "credential file {path}: {error}; the old one stays"
+                );
                 false
             }
         }

@@ -90,14 +90,7 @@ async fn foreign_pages_and_names_are_refused() {
             assert_eq!(answer.status, 403, "{path} {origin}");
         }
     }
-    assert_eq!(
-        house
-            .log()
-            .iter()
-            .filter(|line| line.contains("configuration reloaded"))
-            .count(),
-        5
-    );
+    assert_eq!(house.lines("configuration reloaded").await, 5);
 }
 
 #[tokio::test]

@@ -457,7 +457,11 @@ async fn the_client_s_own_request_id_stands_on_a_refusal_and_in_the_log() {
     let mut talk = house.talk().await;
     let answer = talk.post_with(CHAT, &["X-Request-ID: mine-1"], "{}").await;
     assert_eq!(answer.header("x-request-id"), Some("mine-1"));
-    house.logged("request mine-1 refused: 400 no_model").await;
+    let line = house.logged("request_id=mine-1 ").await;
+    assert!(
+        line.ends_with(" ended=refused status=400 code=no_model"),
+        "{line}"
+    );
     let other = talk.post_with(CHAT, &["x-request-id: no good"], "{}").await;
     assert_ne!(other.header("x-request-id"), Some("no good"));
 }

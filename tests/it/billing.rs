@@ -356,7 +356,7 @@ async fn what_broke_or_was_left_is_charged_with_what_is_known() {
         text += std::str::from_utf8(&chunk).unwrap();
     }
     drop(talk);
-    till.house.logged("request left ").await;
+    till.house.logged("request_id=left ").await;
     let left = known("left", "client_gone");
     assert_eq!(till.row("left"), wanted("left", silent("left", &left)));
     assert_eq!(till.books.discarded("left"), []);
@@ -366,7 +366,7 @@ async fn what_broke_or_was_left_is_charged_with_what_is_known() {
     let asked = till.mock.wait_until(|counts| counts.seen == 3);
     soon("the request", asked).await;
     drop(talk);
-    till.house.logged("request early ").await;
+    till.house.logged("request_id=early ").await;
     assert_eq!(till.books.row("early"), None);
     let gone = ("p/never".to_owned(), "client_gone".to_owned());
     assert_eq!(till.books.discarded("early"), [gone]);

@@ -253,7 +253,7 @@ async fn refused_connections_hold_for_all_models_of_their_provider() {
         let answer = talk.chat(&[model, "good/m"], true).await;
         assert_eq!(answer.walk(), format!("{model}=skipped:open, good/m=200"));
     }
-    assert_eq!(house.lines("provider gone is open"), 1);
+    assert_eq!(house.lines("provider gone is open").await, 1);
 }
 
 /// Answers who brings the new key, and nobody else.
@@ -371,7 +371,7 @@ async fn what_is_known_survives_a_reload_where_the_target_stays() {
     let told = house.target("house/renamed").await;
     assert_eq!(told["state"], "cooling");
     assert_eq!(told["why"], "rate_limited");
-    assert_eq!(house.lines(" is cooling for "), 2);
+    assert_eq!(house.lines(" is cooling for ").await, 2);
     assert_eq!(busy.seen().len(), 2);
     // Another address is another place.
     house.rewrite(&providers(&[("good", &good), ("p", &moved)], homes));

@@ -78,8 +78,8 @@ async fn answers(house: &House, context: &str) {
         target.is_null() || target["state"] == "healthy" && target["consecutive_failures"] == 0,
         "{context}: {target}"
     );
-    assert_eq!(house.lines(" is open for "), 0, "{context}");
-    assert_eq!(house.lines(" is cooling for "), 0, "{context}");
+    assert_eq!(house.lines(" is open for ").await, 0, "{context}");
+    assert_eq!(house.lines(" is cooling for ").await, 0, "{context}");
 }
 
 #[tokio::test]
@@ -247,7 +247,7 @@ async fn not_reading_an_answer_harms_nobody() {
     assert!(sent > 0);
     let answer = talk.answer().await;
     assert!(answer.text().contains("upstream_cut"));
-    house.logged(": cut [").await;
+    house.logged("ended=cut").await;
     let mut next = house.talk().await;
     next.request("POST", CHAT, &[JSON], chat(&["p/m"], false).as_bytes())
         .await;

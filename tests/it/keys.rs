@@ -458,7 +458,7 @@ async fn ten_thousand_wrong_keys_change_nothing() {
     }
     let mut talk = house.talk().await;
     let looks = Looks::for_("the first guess");
-    while house.lines("unknown_key") == 0 {
+    while house.lines("unknown_key").await == 0 {
         looks.again("none").await;
     }
     for status in [200, 200, 429] {
@@ -468,5 +468,5 @@ async fn ten_thousand_wrong_keys_change_nothing() {
         done.unwrap();
     }
     assert_eq!(mock.seen().len(), 2);
-    assert_eq!(house.lines("sk-standin"), 0);
+    assert_eq!(house.lines("sk-standin").await, 0);
 }

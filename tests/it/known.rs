@@ -1,5 +1,6 @@
 //! What a test is told by `/status`, and asking until something is so.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -80,8 +81,21 @@ impl House {
         }
     }
 
+    /// Waits until the log has all that was said before: lines are written
+    /// out in their order, by a thread of its own.
+    pub(crate) async fn caught_up(&self) {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let id = format!("caught-up-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut talk = self.talk().await;
+        let line = format!("x-request-id: {id}");
+        talk.request("GET", "/v1/models", &[&line], b"").await;
+        talk.answer().await;
+        self.logged(&id).await;
+    }
+
     /// How many lines of the log have this in them.
-    pub(crate) fn lines(&self, text: &str) -> usize {
+    pub(crate) async fn lines(&self, text: &str) -> usize {
+        self.caught_up().await;
         let log = self.log();
         log.iter().filter(|line| line.contains(text)).count()
     }

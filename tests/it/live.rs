@@ -149,6 +149,7 @@ async fn a_provider_that_is_gone_is_left_alone_until_it_is_back() {
     );
     soon("the load", back.wait_for(100)).await;
     let all = load.end().await;
+    house.caught_up().await;
     let changes = changes(&house, "provider p");
     let (last, opened) = changes.split_last().unwrap();
     assert!(opened.iter().all(|state| state == "open"), "{changes:?}");
@@ -212,6 +213,7 @@ async fn a_target_that_hangs_is_left_alone_until_it_answers() {
     let seen = mock.counts().seen;
     soon("the load", mock.wait_for(seen + 100)).await;
     let all = load.end().await;
+    house.caught_up().await;
     let changes = changes(&house, "target p/m");
     let (last, opened) = changes.split_last().unwrap();
     assert!(opened.iter().all(|state| state == "open"), "{changes:?}");

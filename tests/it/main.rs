@@ -33,6 +33,7 @@ mod killed;
 mod last_word;
 mod ledger;
 mod live;
+mod logs;
 mod metrics;
 mod mixed;
 mod names;

@@ -102,8 +102,8 @@ async fn exactly_one_of_sixty_four_probes() {
     }
     assert_eq!(house.target("p/m").await["state"], "healthy");
     assert_eq!(mock.seen().len(), 12);
-    assert_eq!(house.lines("target p/m is cooling"), 1);
-    assert_eq!(house.lines("target p/m is healthy"), 1);
+    assert_eq!(house.lines("target p/m is cooling").await, 1);
+    assert_eq!(house.lines("target p/m is healthy").await, 1);
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_probe_whose_client_leaves_gives_its_place_back() {
         house.asks_until(&MODELS, "p/m=200", &[PROBING]).await;
         assert_eq!(mock.seen().len(), 4);
         assert_eq!(house.target("p/m").await["consecutive_failures"], 0);
-        assert_eq!(house.lines("target p/m is open"), 0);
+        assert_eq!(house.lines("target p/m is open").await, 0);
     }
 }
 
@@ -165,7 +165,7 @@ async fn a_probe_that_is_cut_in_its_stream_counts_as_cut() {
         let last = answer.events().pop().unwrap();
         assert!(last.contains("upstream_cut"), "{last}");
         // What was noted of it stands by the time that its line does.
-        house.logged(": cut [").await;
+        house.logged("ended=cut").await;
         let next = house.talk().await.chat(&MODELS, false).await;
         let (walk, lines) = if opens {
             ("p/m=skipped:open, good/m=200", 1)
@@ -173,7 +173,7 @@ async fn a_probe_that_is_cut_in_its_stream_counts_as_cut() {
             ("p/m=200", 0)
         };
         assert_eq!(next.walk(), walk);
-        assert_eq!(house.lines("target p/m is open"), lines);
+        assert_eq!(house.lines("target p/m is open").await, lines);
     }
 }
 
@@ -189,6 +189,7 @@ async fn a_probe_that_fails_makes_the_wait_longer() {
     let open = "p/m=skipped:open, good/m=200";
     let failed = "p/m=500, good/m=200";
     house.asks_until(&models, "p/m=200", &[open, failed]).await;
+    house.caught_up().await;
     let log = house.log();
     let waits = log.iter().filter_map(|line| {
         let wait = line.split_once("target p/m is open for ")?.1;

@@ -176,7 +176,7 @@ async fn a_made_up_name_is_only_a_name() {
     let line = house.logged("is cooling for").await;
     let is_odd = |c: char| c.is_control() || "\u{2028}\u{202e}".contains(c);
     assert!(!line.contains(is_odd), "{line:?}");
-    assert_eq!(house.lines("is cooling for"), 1);
+    assert_eq!(house.lines("is cooling for").await, 1);
 }
 
 #[cfg(target_os = "linux")]
