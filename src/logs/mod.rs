@@ -7,7 +7,7 @@
 //! whatever it is.
 //!
 //! Lines are written into a buffer of the thread they come from and handed to
-//! [`Sink`], whose own thread writes them out: nobody waits for whoever reads
+//! a sink, whose own thread writes them out: nobody waits for whoever reads
 //! the log.
 
 mod clock;
