@@ -55,6 +55,8 @@ pub struct Config {
     pub keys: Vec<Arc<ClientKey>>,
     /// Where usage is written down; nothing is where this is not there.
     pub ledger: Option<Ledger>,
+    /// Where spans are exported to; none are where this is not there.
+    pub otlp: Option<Otlp>,
     /// `shutdown.drain`: how long streams in flight may take to finish.
     pub drain: Duration,
     /// How the log looks and how much it says.
@@ -114,6 +116,26 @@ pub enum OnError {
     Refuse,
     /// They are served; their records wait in memory, as many as fit.
     Serve,
+}
+
+/// Where and how spans are exported. `Debug` shows nothing of the headers'
+/// values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Otlp {
+    /// The collector; `/v1/traces` is added to its path.
+    pub endpoint: BaseUrl,
+    /// Sent with every export, their values marked as sensitive; names are
+    /// lower case, none is there twice.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How many of the traces that begin here are exported: 0 to 1. A trace
+    /// that a client began is exported where the client says so.
+    pub sample_ratio: f64,
+    /// The resource's `service.name`.
+    pub service_name: String,
+    /// More of the resource; no name twice, in the order of the file.
+    pub resource: Vec<(String, String)>,
+    /// How long one export may take.
+    pub timeout: Duration,
 }
 
 /// How the log looks and how much it says.

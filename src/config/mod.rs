@@ -30,7 +30,7 @@ pub use client::{Budget, ClientKey, Period, wrong_key_name};
 pub use digest::{Digest, NoDigest};
 pub use meant::{
     BaseUrl, Config, Credential, Health, HttpVersion, Ledger, Limits, Log, LogFormat, Model,
-    OnError, PriceRule, Provider, Rule, Target, Timeouts,
+    OnError, Otlp, PriceRule, Provider, Rule, Target, Timeouts,
 };
 pub use problem::{Problem, Problems};
 pub use schema::schema;

@@ -54,7 +54,7 @@ fn of(key: &Key) -> Value {
 /// The default as JSON has it.
 fn default(key: &Key) -> Value {
     match key.form {
-        Form::Bool | Form::Failures | Form::Share | Form::Whole(..) => {
+        Form::Bool | Form::Failures | Form::Ratio | Form::Share | Form::Whole(..) => {
             serde_json::from_str(key.default).unwrap_or_else(|_| json!(key.default))
         }
         Form::Address
@@ -116,6 +116,9 @@ fn form(form: &Form) -> Value {
         Form::Path | Form::Secret | Form::Text => json!({ "type": "string", "minLength": 1 }),
         Form::Price => json!({
             "anyOf": [{ "type": "number", "minimum": 0, "maximum": 1_000_000 }, variable()],
+        }),
+        Form::Ratio => json!({
+            "anyOf": [{ "type": "number", "minimum": 0, "maximum": 1 }, variable()],
         }),
         Form::Section(of) => section(of),
         Form::Sections(of) => json!({ "type": "object", "additionalProperties": section(of) }),

@@ -618,6 +618,10 @@ fn every_key_is_described_once_and_every_default_reads_as_its_form() {
                     Form::Duration { .. } => crate::base::duration(key.default).is_ok(),
                     Form::Failures => key.default == "[]",
                     Form::Path => std::path::Path::new(key.default).is_relative(),
+                    Form::Ratio => key
+                        .default
+                        .parse()
+                        .is_ok_and(|ratio: f64| (0.0..=1.0).contains(&ratio)),
                     Form::Share => key
                         .default
                         .parse()
@@ -628,6 +632,7 @@ fn every_key_is_described_once_and_every_default_reads_as_its_form() {
                         .default
                         .parse()
                         .is_ok_and(|number: u32| (*least..=*most).contains(&number)),
+                    Form::Text => !key.default.trim().is_empty(),
                     Form::Anything
                     | Form::Digest
                     | Form::List(_)
@@ -636,7 +641,6 @@ fn every_key_is_described_once_and_every_default_reads_as_its_form() {
                     | Form::Secret
                     | Form::Section(_)
                     | Form::Sections(_)
-                    | Form::Text
                     | Form::Texts
                     | Form::Url
                     | Form::Usd => false,

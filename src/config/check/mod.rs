@@ -6,6 +6,7 @@ mod keys;
 mod ledger;
 mod listen;
 mod model;
+mod otlp;
 mod price;
 mod provider;
 
@@ -130,6 +131,7 @@ pub(super) fn frame(fields: &Fields<'_>, found: &mut Found) -> (Config, Timeouts
         health: health::health(&fields.section("health", found), found),
         keys: Vec::new(),
         ledger: ledger::ledger(fields, found),
+        otlp: otlp::otlp(fields, found),
         drain: shutdown.duration("drain", found).unwrap_or_default(),
         log: log(&fields.section("log", found), found),
     };

@@ -60,7 +60,8 @@ pub(super) fn provider(
             .ok()
     });
     let credential = credential(fields, around, found);
-    let headers = headers(fields, kind, &credential, found);
+    let name_of = |name: &str| header_name(name, kind, &credential);
+    let headers = headers(fields, &name_of, found);
     let api_version = api_version(fields, kind, name.place, found);
     let http = match fields.choice("http", found) {
         Some("1") => HttpVersion::Http1,
@@ -206,10 +207,10 @@ fn is_shell_variable(text: &str) -> bool {
     })
 }
 
-fn headers(
+/// Headers whose names `name_of` allows; their values are never shown.
+pub(super) fn headers(
     fields: &Fields<'_>,
-    kind: Kind,
-    credential: &Credential,
+    name_of: &dyn Fn(&str) -> Result<HeaderName, String>,
     found: &mut Found,
 ) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
@@ -227,7 +228,7 @@ fn headers(
                 }
             }
         });
-        let name = match header_name(&key.text, kind, credential) {
+        let name = match name_of(&key.text) {
             Ok(name) if headers.iter().any(|(other, _)| *other == name) => Err(format!(
                 "the header `{name}` stands twice: case makes no difference"
             )),
@@ -245,7 +246,8 @@ fn headers(
     headers
 }
 
-fn header_name(name: &str, kind: Kind, credential: &Credential) -> Result<HeaderName, String> {
+/// A header that the configuration may set.
+pub(super) fn free_header(name: &str) -> Result<HeaderName, String> {
     let header = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| format!("`{}` cannot name a header", shown_key(name)))?;
     let lower = header.as_str();
@@ -254,6 +256,12 @@ fn header_name(name: &str, kind: Kind, credential: &Credential) -> Result<Header
             "the header `{lower}` is set by Standin itself: leave it out"
         ));
     }
+    Ok(header)
+}
+
+fn header_name(name: &str, kind: Kind, credential: &Credential) -> Result<HeaderName, String> {
+    let header = free_header(name)?;
+    let lower = header.as_str();
     let by_credential = match kind {
         Kind::Azure => "api-key",
         Kind::OpenAi => "authorization",

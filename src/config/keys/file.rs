@@ -2,6 +2,7 @@
 
 use super::client::CLIENT;
 use super::ledger::{self, LEDGER};
+use super::otlp::{self, OTLP};
 use super::price::PRICE;
 use super::{Form, Section, TIME, key, with};
 
@@ -70,6 +71,7 @@ pub(in crate::config) static ROOT: Section = Section {
             "When a target rests, and for how long.",
         ),
         key("ledger", Form::Section(&LEDGER), ledger::DOC),
+        key("otlp", Form::Section(&OTLP), otlp::DOC),
         key(
             "keys",
             Form::List(&CLIENT),

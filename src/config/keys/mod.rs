@@ -8,6 +8,7 @@ mod file;
 mod known;
 mod price;
 mod ledger;
+mod otlp;
 
 pub(super) use file::ROOT;
 pub(super) use known::CATALOGUE;
@@ -46,6 +47,8 @@ pub(super) enum Form {
     Section(&'static Section),
     /// A mapping from names to mappings.
     Sections(&'static Section),
+    /// A number from 0 to 1.
+    Ratio,
     /// A number above 0 and up to 1.
     Share,
     /// `64KiB`, `32MiB`; the smallest and the largest allowed.
