@@ -12,6 +12,7 @@ use crate::config::{self, Config, OnError};
 use crate::health::Board;
 use crate::ledger::{Ledger, Reader};
 use crate::metrics::Counts;
+use crate::spans::Spans;
 use crate::upstream::{Pool, Ways};
 
 /// One configuration and the ways to its providers.
@@ -29,6 +30,8 @@ pub struct House {
     pub ledger: Option<Arc<Ledger>>,
     /// What is counted; the counters outlive the house.
     pub counts: Counts,
+    /// Where requests tell of their spans, if they are exported.
+    pub spans: Option<Arc<Spans>>,
 }
 
 impl House {
@@ -55,7 +58,9 @@ impl House {
                 board.credential_changed(provider, board.moment(now));
             }
         }
+        let spans = before.and_then(|before| before.spans.as_ref());
         Ok(Self {
+            spans: Spans::of(config.otlp.as_ref(), spans),
             counts: Counts::new(&config, before.map(|before| &before.counts)),
             config,
             ways,

@@ -42,6 +42,7 @@ pub mod seam;
 pub mod upstream;
 pub mod journey;
 pub mod logs;
+pub mod spans;
 pub mod house;
 
 // Third floor: doors.

@@ -7,7 +7,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::base::Endpoint;
 use crate::config::Target;
@@ -29,6 +29,9 @@ pub struct Outgoing<'a> {
     pub endpoint: Endpoint,
     /// The client's headers that cross, and the request id.
     pub headers: &'a HeaderMap,
+    /// The attempt's own span, which then takes the place of the client's
+    /// `traceparent`.
+    pub trace: Option<(HeaderName, HeaderValue)>,
     /// The body as this target wants it.
     pub body: Body,
 }

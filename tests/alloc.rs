@@ -302,6 +302,7 @@ fn a_request_is_logged_without_allocating() {
         took: Duration::from_millis(8),
         worked: Duration::from_micros(9),
         sent: 10,
+        started: tokio::time::Instant::now(),
     };
     for format in [LogFormat::Json, LogFormat::Text] {
         let log = Log::new(format, io::sink()).unwrap();

@@ -156,7 +156,7 @@ impl Gate {
         }
         let began = Instant::now();
         let from = &session.req_header().headers;
-        let ask = match Ask::read(endpoint, id.clone(), from, body, &house.config) {
+        let mut ask = match Ask::read(endpoint, id.clone(), from, body, &house.config) {
             Ok(ask) => ask,
             Err(refusal) => return self.refuse(session, &refusal, id, at).await,
         };
@@ -164,6 +164,9 @@ impl Gate {
             Ok(entered) => entered,
             Err(refusal) => return self.refuse(session, &refusal, id, at).await,
         };
+        if let Some(spans) = &house.spans {
+            spans.begin(&mut ask, || self.ids.dice());
+        }
         let read = began.elapsed();
         let mut kept = Kept::Close;
         let guest = Guest::new(session, &mut kept).until(&self.drain);
@@ -183,6 +186,9 @@ impl Gate {
                 receipt.worked = read + worked;
                 receipt.count(&house.counts);
                 logs::request(&ask, &receipt);
+                if let Some(spans) = &house.spans {
+                    spans.end(&ask, receipt);
+                }
                 None
             }
             Err((_, refusal)) => Some(refusal),

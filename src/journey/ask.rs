@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::span::Span;
 use crate::base::{Endpoint, ModelName};
 use crate::config::{Config, Model};
 use crate::refusal::Refusal;
@@ -56,8 +57,11 @@ pub struct Ask {
     /// Whether one of these speaks of rights of the client's own at a
     /// provider: what is refused then may be refused to them alone.
     pub brings_rights: bool,
-    /// The trace that the client's request stands in, where it says.
+    /// The trace that the client's request stands in, where it says; where
+    /// spans are exported, with the request's own span in it.
     pub trace: Option<TraceParent>,
+    /// The request's own span; nothing where none are exported.
+    pub span: Option<Span>,
 }
 
 impl Ask {
@@ -98,6 +102,7 @@ impl Ask {
             headers,
             brings_rights,
             trace: TraceParent::read(from),
+            span: None,
         })
     }
 

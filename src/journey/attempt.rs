@@ -76,6 +76,7 @@ pub(super) async fn run<O: Out>(
     let request = Outgoing {
         endpoint: ask.endpoint,
         headers: &ask.headers,
+        trace: ask.span.as_ref().map(|span| span.header(pass.turn)),
         body,
     };
     let times = Times {

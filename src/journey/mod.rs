@@ -12,6 +12,7 @@ mod meter;
 mod plan;
 mod receipt;
 mod relay;
+mod span;
 mod stream;
 mod taker;
 mod trail;
@@ -33,6 +34,7 @@ use self::last_word::{hands_on_filtered, last_word};
 pub use self::plan::Pass;
 use self::plan::{Plan, Step};
 pub use self::receipt::{Charged, End, Receipt};
+pub use self::span::Span;
 pub use self::trail::{Entry, Trail, Tried};
 pub use self::work::worked;
 use crate::access::Entered;
@@ -112,7 +114,7 @@ async fn walk<'a, O: Out, C: Client>(
             Step::Recall(pass, error) => {
                 is_own = false;
                 let failure = Failure::recalled(error);
-                trail.failed(pass, &failure, Duration::ZERO);
+                trail.failed(pass, &failure, None);
                 failure
             }
             Step::Try(pass, mut admission) => {
@@ -131,7 +133,7 @@ async fn walk<'a, O: Out, C: Client>(
                 match ended {
                     Ok(answer) => {
                         let status = answer.head().status.as_u16();
-                        trail.answered(pass.clone(), status, began.elapsed());
+                        trail.answered(pass.clone(), status, began);
                         let place = Place { pass, admission };
                         let way = (answer, client);
                         return Ok(answered(ask, means, account, trail, place, way).await);
@@ -139,7 +141,7 @@ async fn walk<'a, O: Out, C: Client>(
                     Err(failure) => {
                         admission.failed(failure.report(), means.now());
                         account.discards(&pass, &failure);
-                        trail.failed(pass, &failure, began.elapsed());
+                        trail.failed(pass, &failure, Some(began));
                         failure
                     }
                 }
@@ -262,6 +264,7 @@ async fn answered<O, X: Exchange, C: Client>(
         end: relayed.end,
         status: Some(status),
         first: Some(first),
+        started,
         took: started.elapsed(),
         worked: Duration::ZERO,
         sent: relayed.sent,
@@ -286,6 +289,7 @@ async fn failed<O, C: Client>(
         end: End::ClientGone,
         status: None,
         first: None,
+        started,
         took: started.elapsed(),
         worked: Duration::ZERO,
         sent: 0,

@@ -36,6 +36,8 @@ pub struct Pass {
     pub target: Arc<Target>,
     /// It was passed over at first, and everything else has failed.
     pub is_last_resort: bool,
+    /// Its place among the request's turns, from 0.
+    pub turn: u32,
     /// Candidates left, this one included.
     candidates: u32,
     /// Targets left of this candidate, this one included.
@@ -77,6 +79,8 @@ pub(super) struct Plan<'a> {
     /// Passed over in the first round.
     skipped: VecDeque<Turn<'a>>,
     is_last_resort: bool,
+    /// Turns taken so far.
+    taken: u32,
     total: Duration,
 }
 
@@ -128,6 +132,7 @@ impl<'a> Plan<'a> {
             turns,
             skipped: VecDeque::new(),
             is_last_resort: false,
+            taken: 0,
             total,
         })
     }
@@ -158,6 +163,7 @@ impl<'a> Plan<'a> {
         let wish = self.wish(target, now);
         if self.is_last_resort {
             let pass = self.pass(candidate, target, now);
+            self.taken += 1;
             return Some(match self.board.last_resort(wish) {
                 Ok(admission) => Step::Try(pass, admission),
                 Err(error) => Step::Recall(pass, error),
@@ -165,7 +171,11 @@ impl<'a> Plan<'a> {
         }
         let tokens = || self.ask.tokens();
         Some(match self.board.admit(wish, tokens) {
-            Ok(admission) => Step::Try(self.pass(candidate, target, now), admission),
+            Ok(admission) => {
+                let pass = self.pass(candidate, target, now);
+                self.taken += 1;
+                Step::Try(pass, admission)
+            }
             Err(refused) => {
                 self.skipped.push_back(Turn::Target(candidate, target));
                 Step::Skip(
@@ -196,6 +206,7 @@ impl<'a> Plan<'a> {
             candidate: candidate.name.clone(),
             target: Arc::clone(target),
             is_last_resort: self.is_last_resort,
+            turn: self.taken,
             candidates: 1 + others(&self.turns, Some(candidate)) + others(&self.skipped, None),
             targets: 1 + count(self.turns.iter().filter(is_own)),
             is_last: if self.is_last_resort {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::time::Instant;
 
 use super::plan::Pass;
 use super::trail::{Entry, Trail};
@@ -84,6 +85,8 @@ pub struct Receipt {
     pub status: Option<StatusCode>,
     /// From the request's body to commit.
     pub first: Option<Duration>,
+    /// When the request's body was there.
+    pub started: Instant,
     /// From the request's body to the end.
     pub took: Duration,
     /// How long it was worked on, and not waited for others, where whoever

@@ -40,6 +40,9 @@ pub struct Tried {
     /// The HTTP status that came, where one says something: an error's or the
     /// answer's.
     pub status: Option<u16>,
+    /// When it began; nothing where nothing was sent, and what others had
+    /// failed with counts as its try.
+    pub began: Option<Instant>,
     /// Until the answer or the failure.
     pub took: Duration,
     /// Until when the provider asked us to stay away.
@@ -57,12 +60,13 @@ impl Trail {
     }
 
     /// Notes a failure.
-    pub fn failed(&mut self, pass: Pass, failure: &Failure, took: Duration) {
+    pub fn failed(&mut self, pass: Pass, failure: &Failure, began: Option<Instant>) {
         self.entries.push(Entry::Tried(Box::new(Tried {
             pass,
             outcome: Some(failure.outcome),
             status: failure.status(),
-            took,
+            began,
+            took: began.map_or(Duration::ZERO, |began| began.elapsed()),
             until: failure.wait.map(|wait| Instant::now() + wait),
             code: failure.says.code.clone(),
             param: failure.says.param.clone(),
@@ -70,12 +74,13 @@ impl Trail {
     }
 
     /// Notes the answer.
-    pub fn answered(&mut self, pass: Pass, status: u16, took: Duration) {
+    pub fn answered(&mut self, pass: Pass, status: u16, began: Instant) {
         self.entries.push(Entry::Tried(Box::new(Tried {
             pass,
             outcome: None,
             status: Some(status),
-            took,
+            began: Some(began),
+            took: began.elapsed(),
             until: None,
             code: None,
             param: None,

@@ -53,7 +53,7 @@ pub(super) fn endpoint_label(endpoint: Endpoint) -> &'static str {
 
 /// The conventions' well-known names; they have none of its own for what is
 /// asked of `/v1/responses`, which is a chat as well.
-pub(super) fn operation(endpoint: Endpoint) -> &'static str {
+pub fn operation(endpoint: Endpoint) -> &'static str {
     match endpoint {
         Endpoint::Chat | Endpoint::Responses => "chat",
         Endpoint::Completions => "text_completion",

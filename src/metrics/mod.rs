@@ -18,5 +18,5 @@ mod tests;
 
 pub use self::counts::{Answered, At, Counts};
 pub use self::families::Metrics;
-pub use self::labels::Ended;
+pub use self::labels::{Ended, operation};
 pub use self::scrape::scrape;

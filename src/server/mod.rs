@@ -1,6 +1,7 @@
 //! Builds the house and keeps it running: listeners, reload, drain, signals.
 
 mod background;
+mod exporter;
 mod listener;
 mod logger;
 mod source;
@@ -14,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use self::exporter::Exports;
 pub use self::logger::{flush_log, start_log};
 pub use self::source::Source;
 use crate::admin::{Admin, Reload};
@@ -38,6 +40,16 @@ const FLUSH: Duration = Duration::from_secs(5);
 fn ledger(config: &Config) -> Result<Option<Arc<Ledger>>, String> {
     let open = |config| Ledger::open(config, wall_clock).map(Arc::new);
     config.ledger.as_ref().map(open).transpose()
+}
+
+/// Brings what is left over into the database. What is not stays in the
+/// journal, and is found there at the next start.
+async fn close_ledger(house: &Current) {
+    let Some(ledger) = house.load().ledger.clone() else {
+        return;
+    };
+    let flushed = tokio::task::spawn_blocking(move || ledger.flush());
+    let _ = timeout(FLUSH, flushed).await;
 }
 
 fn clocks() -> Clocks {
@@ -98,6 +110,7 @@ pub struct Server {
     drain: Arc<Drain>,
     reloads: mpsc::Receiver<Reload>,
     signals: Signals,
+    exports: Exports,
     /// Where clients come in; with the ports that the system gave.
     pub listen: Vec<SocketAddr>,
     /// The admin port.
@@ -139,6 +152,8 @@ impl Server {
         log::info!(event = "admin", address:% = admin; "admin on {admin}");
         listener::run(admin_listener.0, Arc::new(door));
         background::run(Arc::clone(&house));
+        let exports = Exports::new();
+        exports.follow(&house.load());
         Ok(Self {
             source,
             pool,
@@ -146,6 +161,7 @@ impl Server {
             drain,
             reloads,
             signals,
+            exports,
             listen,
             admin,
         })
@@ -190,18 +206,8 @@ impl Server {
                 log::warn!(event = "drain_over", in_flight = left; "stopped at the second signal");
             }
         }
-        self.close_ledger().await;
+        tokio::join!(close_ledger(&self.house), self.exports.close());
         log::info!(event = "stop"; "stopped");
-    }
-
-    /// Brings what is left over into the database. What is not stays in the
-    /// journal, and is found there at the next start.
-    async fn close_ledger(&self) {
-        let Some(ledger) = self.house.load().ledger.clone() else {
-            return;
-        };
-        let flushed = tokio::task::spawn_blocking(move || ledger.flush());
-        let _ = timeout(FLUSH, flushed).await;
     }
 
     /// Swaps the whole configuration, or nothing of it.
@@ -233,6 +239,7 @@ impl Server {
             log::warn!("ledger.path and ledger.retention take effect at the next start");
         }
         logs::set(new.log);
+        self.exports.follow(&house);
         self.house.store(Arc::new(house));
         log::info!(event = "reload", result = "accepted"; "configuration reloaded");
         Ok(())

@@ -375,7 +375,8 @@ impl Line {
         key: &'a KeyHeader,
     ) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
         let own = move || self.headers.iter().chain(key);
-        let theirs = request.headers.iter();
+        let trace = request.trace.iter().map(|(name, value)| (name, value));
+        let theirs = request.headers.iter().chain(trace);
         let theirs = theirs.filter(move |(name, _)| own().all(|own| own.0 != **name));
         theirs.chain(own().map(|(name, value)| (name, value)))
     }

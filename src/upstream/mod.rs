@@ -6,6 +6,7 @@
 mod exchange;
 mod idle;
 mod line;
+mod post;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use pingora_rustls::{RootCertStore, load_platform_certs_incl_env_into_store};
 
 use self::exchange::Call;
 use self::line::Line;
+pub use self::post::Post;
 use crate::base::ProviderName;
 use crate::config::{Config, Target};
 use crate::seam::{Broken, Out};

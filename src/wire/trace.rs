@@ -1,8 +1,9 @@
 //! W3C trace context: the header `traceparent`.
 
 use std::fmt;
+use std::io::Write as _;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 /// `traceparent`, which says in which trace a request stands
 /// (<https://www.w3.org/TR/trace-context/>, section 3.2).
@@ -31,6 +32,14 @@ impl TraceParent {
             return None;
         };
         Self::parse(value.as_bytes())
+    }
+
+    /// As the header's value.
+    pub fn value(&self) -> HeaderValue {
+        let mut text = [0; LENGTH];
+        // It has exactly that length, and nothing in it that a header has not.
+        let _ = write!(&mut text[..], "{self}");
+        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""))
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
@@ -75,8 +84,6 @@ impl fmt::Display for TraceParent {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -96,6 +103,7 @@ mod tests {
         assert_eq!(parent.span, 0x00f0_67aa_0ba9_02b7);
         assert!(parent.is_sampled);
         assert_eq!(parent.to_string(), GOOD);
+        assert_eq!(parent.value(), GOOD);
         let unrecorded = GOOD.replace("-01", "-00");
         let parent = read(&[&unrecorded]).unwrap();
         assert!(!parent.is_sampled);

@@ -42,6 +42,7 @@ mod plain;
 mod probe;
 mod reload;
 mod smoke;
+mod spans;
 mod status;
 mod streams;
 mod trouble;
