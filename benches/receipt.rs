@@ -1,5 +1,5 @@
-//! What it costs per request that its client has a key and its answer is
-//! charged for and written down: whole journeys without sockets, from the
+//! What it costs per request that its client has a key, that its answer is
+//! charged for and written down, and that its spans are exported: whole journeys without sockets, from the
 //! request's read body to the client's reply, with and without.
 //!
 //! `cargo bench --bench receipt`; the README beside this file says how to read
@@ -20,6 +20,7 @@ use standin::health::{Board, Moment};
 use standin::journey::{self, Ask, Means};
 use standin::ledger::Ledger;
 use standin::seam::{Broken, Client, Committed, Exchange, Gone, Head, Out, Outgoing};
+use standin::spans::{Batch, Clock, Outlet, Spans};
 use standin::usage::Usd;
 
 const KEY: &str = "sk-standin-00000000000000000000000000000000000000000000000000000000000000ff";
@@ -177,10 +178,11 @@ struct House {
     board: Board,
     access: Access,
     ledger: Option<Ledger>,
+    spans: Option<Arc<Spans>>,
 }
 
 impl House {
-    fn new(keyed: bool, ledger: Option<&Path>) -> Self {
+    fn new(keyed: bool, ledger: Option<&Path>, traced: bool) -> Self {
         let mut text = "providers: { p: { base_url: \"http://127.0.0.1:1\" } }\n\
              models: { p/gpt-4o: { price: { input: 2.50, cached_input: 1.25, output: 10.00 } } }\n"
             .to_owned();
@@ -191,6 +193,9 @@ impl House {
                  budget: {{ usd: 1000000 }} }} ]\n",
                 Digest::of(KEY.as_bytes())
             );
+        }
+        if traced {
+            text += "otlp: { endpoint: \"http://127.0.0.1:1\" }\n";
         }
         let config = load("bench.yaml", text.as_bytes(), &Nowhere).expect("a good configuration");
         let ledger = ledger.map(|path| {
@@ -204,15 +209,20 @@ impl House {
         Self {
             board: Board::new(&config, None, clock()),
             access: Access::new(&config, None, &|_, _| Usd::ZERO, SystemTime::UNIX_EPOCH),
+            spans: Spans::of(config.otlp.as_ref(), None),
             config,
             ledger,
         }
     }
 
-    async fn serve(&self, headers: &HeaderMap, ask: &Ask, provider: &Provider, now: Duration) {
+    async fn serve(&self, headers: &HeaderMap, ask: &mut Ask, provider: &Provider, now: Duration) {
         let who = self.access.who(headers).expect("a known key");
         let now = Moment::at(now);
         let enter = |who: &Arc<Holder>| Arc::clone(who).enter(1000, now).expect("room");
+        if let Some(spans) = &self.spans {
+            ask.trace = None;
+            spans.begin(ask, || 0x9E37_79B9_7F4A_7C15);
+        }
         let means = Means {
             config: &self.config,
             board: &self.board,
@@ -221,13 +231,29 @@ impl House {
             dice: 0,
         };
         let done = journey::run(ask, &means, who.map(enter), Reader).await;
-        assert!(done.is_ok_and(|receipt| receipt.charged.is_some()));
+        let receipt = done.ok().expect("it is not refused");
+        assert!(receipt.charged.is_some());
+        if let Some(spans) = &self.spans {
+            spans.end(ask, receipt);
+        }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 fn clock() -> Instant {
     Instant::now()
+}
+
+/// Makes of what waits what is sent.
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+fn write(outlet: &mut Outlet) {
+    let clock = Clock {
+        now: Instant::now().into(),
+        wall: SystemTime::now(),
+    };
+    let mut batch = Batch::new(outlet.settings());
+    outlet.fill(&mut batch, &clock);
+    black_box(batch.take());
 }
 
 fn ask(config: &Config, stream: bool) -> Ask {
@@ -256,18 +282,27 @@ fn receipt(c: &mut Criterion) {
         let provider = provider(stream);
         let path = folder.0.join(format!("{kind}.db"));
         for (name, house) in [
-            ("neither", House::new(false, None)),
-            ("key", House::new(true, None)),
-            ("key and ledger", House::new(true, Some(&path))),
+            ("neither", House::new(false, None, false)),
+            ("key", House::new(true, None, false)),
+            ("key and ledger", House::new(true, Some(&path), false)),
+            ("spans", House::new(false, None, true)),
         ] {
-            let ask = ask(&house.config, stream);
+            let mut export = house.spans.as_ref().and_then(|spans| spans.outlet());
+            let mut ask = ask(&house.config, stream);
             // A request every 100 µs: more than a minute may hold otherwise.
             let mut micros = 0;
             group.bench_function(format!("{kind}, {name}"), |b| {
                 b.iter(|| {
                     micros += 100;
                     let now = Duration::from_micros(micros);
-                    runtime.block_on(house.serve(&headers, black_box(&ask), &provider, now));
+                    let served = house.serve(&headers, black_box(&mut ask), &provider, now);
+                    runtime.block_on(served);
+                    // As often as the sender does, and within the time.
+                    if let Some(outlet) = &mut export
+                        && micros % 20_000 == 0
+                    {
+                        write(outlet);
+                    }
                 });
             });
         }
