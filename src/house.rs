@@ -14,6 +14,7 @@ use crate::ledger::{Ledger, Reader};
 use crate::metrics::Counts;
 use crate::spans::Spans;
 use crate::upstream::{Pool, Ways};
+use crate::walks::Walks;
 
 /// One configuration and the ways to its providers.
 pub struct House {
@@ -32,6 +33,8 @@ pub struct House {
     pub counts: Counts,
     /// Where requests tell of their spans, if they are exported.
     pub spans: Option<Arc<Spans>>,
+    /// What has just happened; outlives the house, too.
+    pub walks: Walks,
 }
 
 impl House {
@@ -62,6 +65,10 @@ impl House {
         Ok(Self {
             spans: Spans::of(config.otlp.as_ref(), spans),
             counts: Counts::new(&config, before.map(|before| &before.counts)),
+            walks: Walks::new(
+                &config,
+                before.map(|before| (&before.walks, &before.config)),
+            ),
             config,
             ways,
             board,

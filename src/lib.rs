@@ -43,6 +43,7 @@ pub mod upstream;
 pub mod journey;
 pub mod logs;
 pub mod spans;
+pub mod walks;
 pub mod house;
 
 // Third floor: doors.

@@ -1,22 +1,31 @@
-//! The admin port: health, readiness, metrics, live state, usage, reload.
+//! The admin port: health, readiness, metrics, live state, the page that shows
+//! it, usage, reload.
 
+mod live;
+mod page;
+mod reply;
 mod rows;
+mod session;
 mod status;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use pingora_core::protocols::http::ServerSession;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use self::live::Live;
+use self::page::{LOGIN, PAGE};
+use self::reply::{Reply, refused};
+use self::session::{Login, Sessions};
 use self::status::Clocks;
 use crate::base::Secret;
-use crate::front::{Door, Drain, Ids, Kept, answer_text};
+use crate::front::{Door, Drain, Ids, Kept};
 use crate::house::Current;
 use crate::metrics;
 
@@ -33,8 +42,24 @@ pub struct Admin {
     never: Arc<Drain>,
     ids: Arc<Ids>,
     reload: mpsc::Sender<Reload>,
+    live: Arc<Live>,
+    sessions: Sessions,
     /// Whether only this machine can reach it.
     is_local: bool,
+}
+
+/// What is answered.
+enum Answer {
+    /// A document.
+    Reply(Reply),
+    /// What is so, for as long as it is watched.
+    Live,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply)
+    }
 }
 
 /// The longest head and idle time here: nobody has reason to be slow.
@@ -50,6 +75,8 @@ impl Admin {
         reload: mpsc::Sender<Reload>,
     ) -> Self {
         Self {
+            live: Live::new(Arc::clone(&house), Arc::clone(&drain)),
+            sessions: Sessions::new(at.port()),
             house,
             proxy: drain,
             never: Drain::new(),
@@ -60,39 +87,85 @@ impl Admin {
     }
 
     /// What is asked, and by what right.
-    async fn answer(&self, session: &ServerSession) -> Reply {
+    async fn answer(&self, session: &mut ServerSession) -> Answer {
         let head = session.req_header();
         let path = head.uri.path();
-        let known = match path {
-            "/healthz" | "/readyz" | "/metrics" | "/status" | "/-/usage" => {
-                matches!(head.method, Method::GET | Method::HEAD)
-            }
-            "/-/reload" => head.method == Method::POST,
-            _ => return refused(StatusCode::NOT_FOUND, "There is nothing at this path."),
+        let reads = matches!(head.method, Method::GET | Method::HEAD);
+        let takes = match path {
+            "/" | "/healthz" | "/readyz" | "/metrics" | "/status" | "/-/usage" => reads,
+            "/-/live" => head.method == Method::GET,
+            "/-/login" | "/-/reload" => head.method == Method::POST,
+            _ => return refused(StatusCode::NOT_FOUND, "There is nothing at this path.").into(),
         };
-        if !known {
+        if !takes {
             let why = "This path does not take that method.";
-            return refused(StatusCode::METHOD_NOT_ALLOWED, why);
+            return refused(StatusCode::METHOD_NOT_ALLOWED, why).into();
         }
         let is_open = matches!(path, "/healthz" | "/readyz" | "/metrics");
         // Beyond this machine a name may well be this place's own, and health
         // and metrics are nobody's secret.
         if is_foreign(&head.headers, &head.uri, is_open && !self.is_local) {
             let why = "Requests of another origin or for another host are refused.";
-            return refused(StatusCode::FORBIDDEN, why);
+            return refused(StatusCode::FORBIDDEN, why).into();
         }
-        match path {
+        let reply = match path {
             "/healthz" => Reply::json(StatusCode::OK, &json!({"status": "alive"})),
             "/readyz" => self.readiness(),
             "/metrics" => self.metrics().await,
-            _ if !self.may(&head.headers) => {
-                let why = "This needs `authorization: Bearer` with the admin_token.";
-                refused(StatusCode::UNAUTHORIZED, why)
-            }
+            "/-/login" => self.login(session).await,
+            _ if !self.may(&head.headers, reads) => self.unknown(path),
+            "/" => Reply::page(StatusCode::OK, &PAGE),
+            "/-/live" => return Answer::Live,
             "/status" => Reply::json(StatusCode::OK, &self.status()),
             "/-/usage" => self.usage(head.uri.query()).await,
             _ => self.reload().await,
+        };
+        reply.into()
+    }
+
+    /// Trades the token for a session.
+    async fn login(&self, session: &mut ServerSession) -> Reply {
+        let Some(token) = self.house.load().config.admin_token.clone() else {
+            return refused(StatusCode::NOT_FOUND, "There is no admin_token.");
+        };
+        match self.sessions.login(session, &token).await {
+            Login::Right(cookie) => Reply::empty().with(header::SET_COOKIE, Some(cookie)),
+            Login::Wrong => refused(StatusCode::UNAUTHORIZED, "That is not the admin_token."),
+            Login::Busy => {
+                let why = "Too many wrong tokens come in at the same time.";
+                let soon = HeaderValue::from_static("1");
+                refused(StatusCode::TOO_MANY_REQUESTS, why).with(header::RETRY_AFTER, Some(soon))
+            }
         }
+    }
+
+    /// Who has not said the token: a browser is asked for it.
+    fn unknown(&self, path: &str) -> Reply {
+        let has_token = self.house.load().config.admin_token.is_some();
+        if path == "/" && has_token {
+            return Reply::page(StatusCode::UNAUTHORIZED, &LOGIN);
+        }
+        let why = if has_token {
+            "This needs `authorization: Bearer` with the admin_token."
+        } else {
+            "This needs an `admin_token` in the configuration, and `authorization: Bearer` with it."
+        };
+        refused(StatusCode::UNAUTHORIZED, why)
+    }
+
+    /// Everything that is told at `/-/live`, to one who may look.
+    async fn show(&self, session: &mut ServerSession, headers: HeaderMap) -> Kept {
+        let refusal = match self.live.seat() {
+            _ if self.proxy.is_draining() => "Draining.",
+            None => "Too many look already.",
+            Some(_seat) => {
+                let token = self.house.load().config.admin_token.clone();
+                let may = || self.house.load().config.admin_token == token;
+                return self.live.show(session, headers, may).await;
+            }
+        };
+        let refusal = refused(StatusCode::SERVICE_UNAVAILABLE, refusal);
+        refusal.send(session, self.ids.request_id()).await
     }
 
     fn readiness(&self) -> Reply {
@@ -118,11 +191,7 @@ impl Admin {
             metrics::scrape(&house.counts, live, in_flight, ledger.as_ref(), now)
         });
         match told.await {
-            Ok(body) => Reply {
-                status: StatusCode::OK,
-                media: HeaderValue::from_static("text/plain; version=0.0.4"),
-                body,
-            },
+            Ok(body) => Reply::text("text/plain; version=0.0.4", body),
             Err(_) => refused(StatusCode::SERVICE_UNAVAILABLE, "Shutting down."),
         }
     }
@@ -140,11 +209,7 @@ impl Admin {
         // Files are read where nobody waits for the thread.
         let read = tokio::task::spawn_blocking(move || asked.rows(ledger.path()));
         match read.await {
-            Ok(Ok(rows)) => Reply {
-                status: StatusCode::OK,
-                media: HeaderValue::from_static("application/x-ndjson"),
-                body: rows,
-            },
+            Ok(Ok(rows)) => Reply::text("application/x-ndjson", rows),
             Ok(Err(why)) => refused(StatusCode::SERVICE_UNAVAILABLE, &why),
             Err(_) => refused(StatusCode::SERVICE_UNAVAILABLE, "Shutting down."),
         }
@@ -159,12 +224,16 @@ impl Admin {
     }
 
     /// Beyond this machine the token is needed, and where there is one it is
-    /// needed everywhere.
-    fn may(&self, headers: &HeaderMap) -> bool {
+    /// needed everywhere. A session may only do more than look where its own
+    /// page asks.
+    fn may(&self, headers: &HeaderMap, reads: bool) -> bool {
         let house = self.house.load();
         match &house.config.admin_token {
             None => self.is_local,
-            Some(token) => is_bearer(headers, token),
+            Some(token) => {
+                is_bearer(headers, token)
+                    || (self.sessions.holds(headers, token) && (reads || is_own(headers)))
+            }
         }
     }
 
@@ -185,12 +254,13 @@ impl Admin {
 
 impl Door for Admin {
     async fn serve(&self, session: &mut ServerSession) -> Kept {
-        let Reply {
-            status,
-            media,
-            body,
-        } = self.answer(session).await;
-        answer_text(session, status, self.ids.request_id(), media, body).await
+        match self.answer(session).await {
+            Answer::Reply(reply) => reply.send(session, self.ids.request_id()).await,
+            Answer::Live => {
+                let headers = reply::stream(self.ids.request_id());
+                self.show(session, headers).await
+            }
+        }
     }
 
     fn header_timeout(&self) -> Duration {
@@ -204,33 +274,6 @@ impl Door for Admin {
     fn drain(&self) -> &Arc<Drain> {
         &self.never
     }
-}
-
-/// What is answered.
-struct Reply {
-    status: StatusCode,
-    media: HeaderValue,
-    body: String,
-}
-
-impl Reply {
-    fn json(status: StatusCode, body: &Value) -> Self {
-        Self {
-            status,
-            media: HeaderValue::from_static("application/json"),
-            body: body.to_string(),
-        }
-    }
-}
-
-fn refused(status: StatusCode, message: &str) -> Reply {
-    let error = json!({
-        "message": message,
-        "type": "invalid_request_error",
-        "param": null,
-        "code": status.as_u16().to_string(),
-    });
-    Reply::json(status, &json!({"error": error}))
 }
 
 const SCHEME: &[u8] = b"Bearer ";
@@ -247,6 +290,17 @@ fn is_bearer(headers: &HeaderMap, token: &Secret) -> bool {
         return false;
     };
     given.ct_eq(token).into()
+}
+
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Whether a browser proves that this port's own page asks. An origin that is
+/// not its own is refused before (w3.org/TR/fetch-metadata).
+fn is_own(headers: &HeaderMap) -> bool {
+    match headers.get(SITE) {
+        Some(site) => site == "same-origin",
+        None => headers.contains_key(header::ORIGIN),
+    }
 }
 
 /// Whether a browser was sent here by another page, or by a name that

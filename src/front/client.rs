@@ -178,20 +178,18 @@ pub(crate) async fn answer_json(
     id: HeaderValue,
     body: &Value,
 ) -> Kept {
-    answer_text(session, status, id, JSON, body.to_string()).await
+    let mut headers = HeaderMap::new();
+    headers.insert(REQUEST_ID, id);
+    answer_text(session, status, headers, body.to_string()).await
 }
 
-/// The same, of any kind.
+/// The same, of any kind, with these headers.
 pub(crate) async fn answer_text(
     session: &mut ServerSession,
     status: StatusCode,
-    id: HeaderValue,
-    media: HeaderValue,
+    headers: HeaderMap,
     body: String,
 ) -> Kept {
-    let mut headers = HeaderMap::new();
-    headers.insert(REQUEST_ID, id);
-    headers.insert(header::CONTENT_TYPE, media);
     // HTTP/1.1 keeps it back by itself, and tells its length.
     let is_left_out = session.is_http2() && session.req_header().method == Method::HEAD;
     let body = if is_left_out {

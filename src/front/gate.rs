@@ -19,6 +19,7 @@ use crate::journey::{self, Ask, Means};
 use crate::logs::{self, Brief};
 use crate::metrics::Ended;
 use crate::refusal::Refusal;
+use crate::walks::Walk;
 use crate::wire::{TraceParent, headers};
 
 /// The proxy port.
@@ -187,8 +188,14 @@ impl Gate {
                 receipt.count(&house.counts);
                 logs::request(&ask, &receipt);
                 if let Some(spans) = &house.spans {
-                    spans.end(&ask, receipt);
+                    spans.end(&ask, receipt.clone());
                 }
+                let walk = Walk {
+                    at: house.board.moment((began + receipt.took).into_std()),
+                    id: ask.id,
+                    receipt,
+                };
+                house.walks.remember(walk);
                 None
             }
             Err((_, refusal)) => Some(refusal),

@@ -9,7 +9,7 @@ mod ids;
 mod intake;
 mod models;
 
-pub(crate) use self::client::answer_text;
+pub(crate) use self::client::{Guest, answer_text};
 pub use self::connection::{Door, Kept, serve};
 pub use self::drain::{Drain, InFlight, Open};
 pub use self::gate::Gate;

@@ -65,7 +65,7 @@ pub struct Charged {
 }
 
 /// What is known of a request when it has ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Receipt {
     /// What was asked for.
     pub endpoint: Endpoint,

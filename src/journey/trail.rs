@@ -16,13 +16,13 @@ use crate::config::Target;
 use crate::outcome::{Outcome, Skip};
 
 /// What happened to each candidate, in order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Trail {
     entries: Vec<Entry>,
 }
 
 /// One candidate's turn at one target, or its being passed over.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Entry {
     /// Passed over without an attempt; the target where the name is known.
     Skipped(ModelName, Option<Arc<Target>>, Skip),
@@ -31,7 +31,7 @@ pub enum Entry {
 }
 
 /// One attempt.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tried {
     /// Whose turn, and where.
     pub pass: Pass,

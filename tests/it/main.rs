@@ -38,6 +38,7 @@ mod metrics;
 mod mixed;
 mod names;
 mod outcomes;
+mod page;
 mod plain;
 mod probe;
 mod reload;
