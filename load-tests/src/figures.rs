@@ -7,13 +7,22 @@ const TICKS: f64 = 100.0;
 
 /// Resident memory, in KiB.
 pub(crate) fn memory(pid: u32) -> Result<u64, String> {
+    status(pid, "VmRSS:")
+}
+
+/// The most that it has ever had resident, in KiB.
+pub(crate) fn most_memory(pid: u32) -> Result<u64, String> {
+    status(pid, "VmHWM:")
+}
+
+fn status(pid: u32, name: &str) -> Result<u64, String> {
     let path = format!("/proc/{pid}/status");
     let status = read(&path)?;
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix(name))
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-        .ok_or_else(|| format!("{path}: no VmRSS"))
+        .ok_or_else(|| format!("{path}: no {name}"))
 }
 
 /// Processor time so far, in seconds, user and system.

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::ask::{Ask, Kind};
 use crate::crowd::{Crowd, Sample, wrong};
+use crate::folder::Folder;
 use crate::rounds::{Side, count, requests_in};
 use crate::scene::{BACKUP, PRICED};
 use crate::stage::Stage;
@@ -44,15 +45,6 @@ pub(crate) struct Options {
     pub(crate) seconds: f64,
 }
 
-/// A folder of temporary files, removed when this is dropped.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// One of the two proxies.
 struct Subject {
     stage: Stage,
@@ -85,9 +77,7 @@ pub(crate) async fn run(options: &Options, standin: PathBuf) -> Result<(), Strin
     if options.rounds == 0 {
         return Err("there must be a round".to_owned());
     }
-    let folder = std::env::temp_dir().join(format!("standin-load-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let folder = Folder(folder);
+    let folder = Folder::new()?;
     let path = folder.0.join("usage.db");
     let mut with = Subject::start(&standin, Some(path)).await?;
     let mut without = Subject::start(&standin, None).await?;

@@ -11,8 +11,10 @@ mod ask;
 mod burst;
 mod chaos;
 mod client;
+mod compare;
 mod crowd;
 mod figures;
+mod folder;
 mod ledger;
 mod line;
 mod modes;
@@ -90,6 +92,16 @@ enum Command {
         /// The binary to test; else it is built, in the profile of this one
         #[arg(long, value_name = "PATH")]
         standin: Option<PathBuf>,
+    },
+    /// Measures Standin beside nginx, a bare pingora proxy and the provider
+    /// itself, all in one run
+    Compare(compare::Options),
+    /// The provider behind `compare`
+    #[command(hide = true)]
+    LeanProvider {
+        /// Where it listens on loopback
+        #[arg(long)]
+        port: u16,
     },
     /// Measures what it costs to write usage down, beside a proxy without a
     /// ledger; fails if that is more than 15 % of a request's processor time,
@@ -215,6 +227,8 @@ async fn run(command: Command) -> Result<(), String> {
                 };
                 chaos::run(&options, proxy::binary(standin).await?).await
             }
+            Command::Compare(options) => compare::run(options).await,
+            Command::LeanProvider { port } => compare::serve(port),
             Command::Ledger {
                 connections,
                 rounds,

@@ -123,10 +123,15 @@ async fn build(folder: &Path) -> Result<(), String> {
         None => return Err(format!("{} is no target folder", folder.display())),
     };
     let target = folder.parent().ok_or("no target folder")?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     say(&format!(
         "building standin in profile {profile}, where it is not up to date"
     ));
+    cargo_build(target, &["--bin", "standin", "--profile", profile]).await
+}
+
+/// Has cargo build these of our binaries below that folder.
+pub(crate) async fn cargo_build(target: &Path, what: &[&str]) -> Result<(), String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     // What `cargo run` says of this package would have crates built anew whose
     // scripts look at it.
@@ -138,7 +143,8 @@ async fn build(folder: &Path) -> Result<(), String> {
         }
     }
     let status = command
-        .args(["build", "--quiet", "--bin", "standin", "--profile", profile])
+        .args(["build", "--quiet"])
+        .args(what)
         .arg("--manifest-path")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
         .arg("--target-dir")

@@ -21,6 +21,13 @@ impl Side {
         all
     }
 
+    /// Between what the middle half lies.
+    pub(crate) fn middle(&self) -> (f64, f64) {
+        let all = self.sorted();
+        let at = |place: usize| all.get(place).copied().unwrap_or(f64::NAN);
+        (at(all.len() / 4), at(all.len() * 3 / 4))
+    }
+
     /// No number where there are no rounds.
     pub(crate) fn median(&self) -> f64 {
         let all = self.sorted();
@@ -36,10 +43,9 @@ impl Side {
 impl fmt::Display for Side {
     /// The median, and between what the middle half lies.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = self.sorted();
-        let at = |place: usize| all.get(place).copied().unwrap_or(f64::NAN);
-        let (low, high) = (at(all.len() / 4), at(all.len() * 3 / 4));
-        write!(f, "{:.3} ({low:.3} to {high:.3})", self.median())
+        let (low, high) = self.middle();
+        let told = format!("{:.3} ({low:.3} to {high:.3})", self.median());
+        f.pad(&told)
     }
 }
 

@@ -1,0 +1,32 @@
+//! The names of what is measured.
+
+pub(super) const CPU: &str = "CPU a request, us";
+pub(super) const CPU_EVENT: &str = "CPU an event, us";
+pub(super) const RATE: &str = "requests a second";
+pub(super) const EVENTS: &str = "events a second";
+pub(super) const BUSY: &str = "cores in use meanwhile";
+pub(super) const ALONE_P50: &str = "one connection, p50, us";
+pub(super) const ALONE_P99: &str = "one connection, p99, us";
+pub(super) const ALONE_FIRST: &str = "one connection, first event p50, us";
+pub(super) const FIRST_P50: &str = "first event p50, us";
+pub(super) const FIRST_P99: &str = "first event p99, us";
+pub(super) const GAP_P50: &str = "gap between events p50, us";
+pub(super) const GAP_P99: &str = "gap between events p99, us";
+pub(super) const GAP_MAX: &str = "longest gap, us";
+pub(super) const GAPS_LONG: &str = "gaps above 50 ms, of a million";
+pub(super) const HALF_P50: &str = "half of saturation, p50, us";
+pub(super) const HALF_P99: &str = "half of saturation, p99, us";
+pub(super) const HALF_P999: &str = "half of saturation, p99.9, us";
+pub(super) const HALF_RATE: &str = "half of saturation, requests a second";
+pub(super) const FAILED_OVER: &str = "of them after a failure or skip, %";
+pub(super) const STREAMS: &str = "open streams";
+pub(super) const PER_STREAM: &str = "memory of an open stream, KiB";
+pub(super) const BEFORE: &str = "resident before, MiB";
+pub(super) const PEAK: &str = "resident at the most, MiB";
+pub(super) const AFTER: &str = "resident after, MiB";
+pub(super) const IDLE: &str = "resident when idle, MiB";
+pub(super) const READY: &str = "start to ready, ms";
+pub(super) const SIZE: &str = "binary, MiB";
+pub(super) const KEPT: &str = "resident after / before";
+pub(super) const GROWN: &str = "resident at the end / after a tenth";
+pub(super) const SOAK_P99: &str = "p99, us";
