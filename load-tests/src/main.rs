@@ -96,6 +96,9 @@ enum Command {
     /// Measures Standin beside nginx, a bare pingora proxy and the provider
     /// itself, all in one run
     Compare(compare::Options),
+    /// Counts the instructions of a request under valgrind; fails where they
+    /// are more than the reference says
+    Instructions(compare::instructions::Options),
     /// The provider behind `compare`
     #[command(hide = true)]
     LeanProvider {
@@ -228,6 +231,10 @@ async fn run(command: Command) -> Result<(), String> {
                 chaos::run(&options, proxy::binary(standin).await?).await
             }
             Command::Compare(options) => compare::run(options).await,
+            Command::Instructions(options) => {
+                let standin = proxy::binary(options.standin.clone()).await?;
+                compare::instructions::run(&options, standin).await
+            }
             Command::LeanProvider { port } => compare::serve(port),
             Command::Ledger {
                 connections,

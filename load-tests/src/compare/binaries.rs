@@ -70,7 +70,7 @@ async fn nginx(folder: &Path) -> Option<PathBuf> {
     None
 }
 
-async fn runs(program: &Path, arguments: &[&str]) -> bool {
+pub(super) async fn runs(program: &Path, arguments: &[&str]) -> bool {
     let status = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

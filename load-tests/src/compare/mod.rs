@@ -6,6 +6,7 @@ mod answer;
 mod bench;
 mod binaries;
 mod goals;
+pub(crate) mod instructions;
 mod load;
 mod machine;
 mod metric;

@@ -26,7 +26,7 @@ pub(super) const BARE: &str = "bare pingora";
 pub(super) const STANDIN: &str = "standin";
 
 /// Within this time a process is ready, or something is wrong.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections that a proxy keeps to the provider: more than clients come.
 const KEPT: usize = 512;
 
@@ -105,11 +105,19 @@ impl Subject {
     }
 
     async fn standin(setting: &Setting<'_>) -> Result<Self, String> {
+        let command = Command::new(&setting.binaries.standin);
+        Self::standin_by(command, setting).await
+    }
+
+    /// Standin, run by what this command begins with.
+    pub(super) async fn standin_by(
+        mut command: Command,
+        setting: &Setting<'_>,
+    ) -> Result<Self, String> {
         let (at, admin) = (machine::address()?, machine::address()?);
         let ledger = setting.folder.join(format!("usage-{}.db", at.port()));
         let conf = standin_conf(at, admin, setting.provider, setting.threads, &ledger);
         let path = write(setting.folder, "standin.yaml", &conf)?;
-        let mut command = Command::new(&setting.binaries.standin);
         command.args(["serve", "-c"]).arg(path);
         Self::start(STANDIN, command, at, Some(admin), setting).await
     }
@@ -180,6 +188,21 @@ impl Subject {
             let ended = child.wait().await;
             ended.map_err(|error| format!("{}: {error}", self.name))?;
         }
+        Ok(())
+    }
+
+    /// Asks it to end, and waits until it has done what it does then.
+    pub(super) async fn drain(mut self) -> Result<(), String> {
+        let Some(mut child) = self.child.take() else {
+            return Ok(());
+        };
+        let pid = child.id().and_then(|pid| pid.try_into().ok());
+        let pid = pid.ok_or_else(|| format!("{}: it has ended", self.name))?;
+        let told = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        told.map_err(|error| format!("{}: {error}", self.name))?;
+        let ended = timeout(PATIENCE, child.wait()).await;
+        let ended = ended.map_err(|_| format!("{}: it does not end", self.name))?;
+        ended.map_err(|error| format!("{}: {error}", self.name))?;
         Ok(())
     }
 
