@@ -219,7 +219,8 @@ fn lines_of_many_threads_stay_whole_and_in_order() {
                     log.write(Level::Info, "request", false, |line| {
                         line.number("thread", thread);
                         line.number("number", number);
-                        line.text("name", &ODD.repeat(5));
+                        // All of them fit, however late they are written.
+                        line.text("name", ODD);
                     });
                 }
             });
