@@ -19,8 +19,8 @@ const MARK: [u8; 4] = [0xFF, b'S', b'L', 2];
 
 const HEAD: usize = 20;
 
-/// Most records fit.
-const USUAL: usize = 2048;
+/// Most records fit, and allocators have something of that size at hand.
+const USUAL: usize = 1000;
 
 /// The longest payload: no request that is let in comes near it.
 pub(super) const LONGEST: usize = 64 << 20;

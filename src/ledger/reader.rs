@@ -134,7 +134,8 @@ impl Reader {
                 Ok(())
             };
             add_all(HOURS, &[hour]).map_err(tell(&self.path))?;
-            add_all(ROWS, &[since, hour.saturating_mul(HOUR)]).map_err(tell(&self.path))?;
+            let part = [since, hour.saturating_mul(HOUR), hour.saturating_sub(1)];
+            add_all(ROWS, &part).map_err(tell(&self.path))?;
         }
         view.pending(|_, entry| {
             if let Entry::Usage(record) = entry
@@ -238,7 +239,8 @@ const HOURS: &str = "SELECT hour * 3600000, model, provider, key, requests, unpr
 const ROWS: &str = "SELECT time, model, provider, ifnull(key, ''), 1, cost_micro IS NULL, \
     input_tokens, cached_tokens, output_tokens, reasoning_tokens, \
     ifnull(cost_micro, 0), ifnull(cost_pico, 0) \
-    FROM usage WHERE time >= ?1 AND time < ?2";
+    FROM usage WHERE seq BETWEEN (SELECT min(first_seq) FROM hourly WHERE hour = ?3) \
+    AND (SELECT max(last_seq) FROM hourly WHERE hour = ?3) AND time >= ?1 AND time < ?2";
 
 /// The sums of a row of [`HOURS`] or [`ROWS`].
 fn sums(row: &Row<'_>) -> rusqlite::Result<Sums> {

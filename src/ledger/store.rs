@@ -7,7 +7,10 @@
 //! be added as floats. `cost_usd` beside them is the same as a decimal text.
 //!
 //! `hourly` holds the sums of each hour, brought by the same transactions as
-//! the rows, so that years of usage are added up in a moment.
+//! the rows, so that years of usage are added up in a moment. It also says
+//! among which numbers an hour's rows are: an index on their time would cost
+//! each row as much as an eighth of its way here, for questions that are
+//! seldom asked.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +24,7 @@ use super::sums::Sums;
 use crate::usage::Usd;
 
 /// Of everything in the database.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// How long a writer waits for another one, such as a person's shell.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -35,6 +38,13 @@ pub(super) const MICRO: u128 = 1_000_000;
 /// because of what one upstream says.
 const MOST_MICROS: i64 = 1_000_000_000_000_000;
 const MOST_TOKENS: i64 = 1_000_000_000_000;
+
+/// Large pages: rows come in batches and are seldom looked for one by one.
+const PRAGMAS: &str = "
+PRAGMA page_size = 16384;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+";
 
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -72,7 +82,6 @@ CREATE TABLE usage (
     (CASE WHEN cost_micro IS NOT NULL
       THEN printf('%d.%06d%06d', cost_micro / 1000000, cost_micro % 1000000, cost_pico) END) VIRTUAL
 );
-CREATE INDEX usage_time ON usage (time);
 CREATE TABLE discarded (
   seq INTEGER PRIMARY KEY,
   time INTEGER NOT NULL,
@@ -106,6 +115,8 @@ CREATE TABLE hourly (
   reasoning_tokens INTEGER NOT NULL,
   cost_micro INTEGER NOT NULL,
   cost_pico INTEGER NOT NULL,
+  first_seq INTEGER NOT NULL, -- the rows are among these, and others with them
+  last_seq INTEGER NOT NULL,
   PRIMARY KEY (hour, model, provider, key)
 ) WITHOUT ROWID;
 INSERT INTO meta VALUES ('instance', lower(hex(randomblob(16)))), ('position', 0), ('kept_since', 0);
@@ -140,6 +151,10 @@ pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<bool, St
                 _ => Err(format!("{}: a database, but no ledger", path.display())),
             }
         }
+        older if older < SCHEMA => Err(format!(
+            "{}: a ledger of version {older}; this standin knows {SCHEMA}: move it away",
+            path.display()
+        )),
         newer => Err(format!(
             "{}: a ledger of version {newer}, which a newer standin made; this one knows {SCHEMA}",
             path.display()
@@ -173,9 +188,7 @@ impl Store {
             return Err(format!("{}: cannot be written", path.display()));
         }
         let is_there = recognize(connection, path)?;
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
-            .map_err(tell(path))?;
+        connection.execute_batch(PRAGMAS).map_err(tell(path))?;
         if !is_there {
             let mut make = || {
                 let all = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -225,14 +238,21 @@ impl Sink for Store {
             // Readers look no further back, whether or not rows are left there.
             let sql = "UPDATE meta SET value = ?1 WHERE name = 'kept_since' AND value < ?1";
             all.execute(sql, [before])?;
-            all.execute("DELETE FROM hourly WHERE hour < ?1", [before / HOUR])?;
+            let hour = before / HOUR;
             let mut gone = 0;
-            for table in ["usage", "discarded"] {
-                let sql = format!(
-                    "DELETE FROM {table} WHERE seq IN (SELECT seq FROM {table} WHERE time < ?1 LIMIT ?2)"
-                );
-                gone += all.execute(&sql, params![before, whole((most - gone) as u64)])?;
+            let sql = "SELECT max(last_seq) FROM hourly WHERE hour < ?1";
+            if let Some(last) = all.query_row(sql, [hour], |row| row.get::<_, Option<i64>>(0))? {
+                let sql = "DELETE FROM usage WHERE seq IN (SELECT seq FROM usage \
+                     WHERE seq <= ?1 AND time < ?2 ORDER BY seq LIMIT ?3)";
+                gone = all.execute(sql, params![last, before, whole(most as u64)])?;
+                // Last, since they say where there are rows to go.
+                if gone < most {
+                    all.execute("DELETE FROM hourly WHERE hour < ?1", [hour])?;
+                }
             }
+            let sql = "DELETE FROM discarded WHERE seq IN (SELECT seq FROM discarded \
+                 WHERE time < ?1 LIMIT ?2)";
+            gone += all.execute(sql, params![before, whole((most - gone) as u64)])?;
             all.commit()?;
             Ok(gone)
         };
@@ -247,7 +267,7 @@ fn fill(all: &Transaction<'_>, batch: &[(u64, Entry<'_>)]) -> rusqlite::Result<(
     // Kept by the connection from batch to batch.
     let mut usage = all.prepare_cached(&insert("usage", &USAGE))?;
     let mut discarded = all.prepare_cached(&insert("discarded", &DISCARDED))?;
-    let mut hours: HashMap<Group<'_>, Sums> = HashMap::new();
+    let mut hours: HashMap<Group<'_>, (Sums, [u64; 2])> = HashMap::new();
     for (seq, entry) in batch {
         match entry {
             Entry::Usage(record) => {
@@ -255,7 +275,9 @@ fn fill(all: &Transaction<'_>, batch: &[(u64, Entry<'_>)]) -> rusqlite::Result<(
                 let key = record.key.as_deref().unwrap_or_default();
                 let hour = entry.millis() / HOUR;
                 let group = (hour, &*record.model, &*record.provider, key);
-                hours.entry(group).or_default().add(record);
+                let (sums, [_, last]) = hours.entry(group).or_insert((Sums::default(), [*seq; 2]));
+                sums.add(record);
+                *last = *seq;
             }
             Entry::Discarded(record) => put_discarded(&mut discarded, *seq, record)?,
         }
@@ -266,10 +288,11 @@ fn fill(all: &Transaction<'_>, batch: &[(u64, Entry<'_>)]) -> rusqlite::Result<(
         .map(|sum| format!("{sum} = {sum} + excluded.{sum}"))
         .collect();
     let mut hourly = all.prepare_cached(&format!(
-        "INSERT INTO hourly VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12) ON CONFLICT DO UPDATE SET {}",
+        "INSERT INTO hourly VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14) \
+         ON CONFLICT DO UPDATE SET last_seq = excluded.last_seq, {}",
         more.join(", ")
     ))?;
-    for ((hour, model, provider, key), sums) in hours {
+    for ((hour, model, provider, key), (sums, [first, last])) in hours {
         let [micro, pico] = money(sums.cost);
         hourly.execute(params![
             hour,
@@ -284,6 +307,8 @@ fn fill(all: &Transaction<'_>, batch: &[(u64, Entry<'_>)]) -> rusqlite::Result<(
             whole(sums.reasoning),
             micro,
             pico,
+            whole(first),
+            whole(last),
         ])?;
     }
     Ok(())

@@ -264,7 +264,8 @@ SELECT n, ?1 - (?2 - n) * 250, hex(randomblob(16)), 'key-' || n % 20, '{}', '[]'
 const HOURS: &str = "
 INSERT INTO hourly SELECT time / 3600000, model, provider, key, count(*),
   sum(cost_micro IS NULL), sum(input_tokens), sum(cached_tokens), sum(output_tokens),
-  sum(reasoning_tokens), sum(ifnull(cost_micro, 0)), sum(ifnull(cost_pico, 0))
+  sum(reasoning_tokens), sum(ifnull(cost_micro, 0)), sum(ifnull(cost_pico, 0)),
+  min(seq), max(seq)
 FROM usage GROUP BY 1, 2, 3, 4;";
 
 /// Measures, and asserts nothing of the time: `cargo test --release --test it
