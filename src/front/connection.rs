@@ -6,6 +6,7 @@
 //! drain finds every idle connection.
 
 use std::future::Future;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,6 @@ use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, Ser
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
-use pingora_core::protocols::l4::stream::Stream as L4Stream;
 use pingora_core::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::client::refuse;
 use super::drain::Drain;
 use super::framing;
+use super::socket::Socket;
 use crate::logs::{self, Brief};
 use crate::refusal::Refusal;
 
@@ -96,9 +97,8 @@ pub async fn serve<D: Door>(door: Arc<D>, mut tcp: TcpStream) {
     if first.come().is_empty() {
         return;
     }
-    let mut stream = L4Stream::from(tcp);
-    stream.rewind(first.come());
-    let stream: Stream = Box::new(stream);
+    let id = tcp.as_raw_fd();
+    let stream: Stream = Box::new(Socket::new(tcp, id, first.come()));
     if first.come() == H2_PREFACE {
         http2(door, stream).await;
     } else {

@@ -8,6 +8,7 @@ mod gate;
 mod ids;
 mod intake;
 mod models;
+mod socket;
 
 pub(crate) use self::client::{Guest, answer_text};
 pub use self::connection::{Door, Kept, serve};
