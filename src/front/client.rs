@@ -1,7 +1,7 @@
 //! The way back to a client, on a pingora session.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
 use serde_json::Value;
@@ -43,20 +43,20 @@ impl<'a> Guest<'a> {
         if self.drain.is_some_and(Drain::is_draining) {
             self.session.set_keepalive(None);
         }
-        let mut response = ResponseHeader::build_no_case(head.status, Some(head.headers.len() + 4))
-            .map_err(|_| Gone)?;
-        for (name, value) in &head.headers {
-            let appended = response.append_header(name.clone(), value.clone());
-            appended.map_err(|_| Gone)?;
-        }
-        let framed = match length {
-            Some(length) => response.insert_header(header::CONTENT_LENGTH, length),
-            None if self.takes_chunks() => {
-                response.insert_header(header::TRANSFER_ENCODING, "chunked")
+        let mut parts = Response::new(()).into_parts().0;
+        parts.status = head.status;
+        parts.headers = head.headers;
+        match length {
+            Some(length) => {
+                parts.headers.insert(header::CONTENT_LENGTH, length.into());
             }
-            None => Ok(()),
-        };
-        framed.map_err(|_| Gone)?;
+            None if self.takes_chunks() => {
+                let chunked = HeaderValue::from_static("chunked");
+                parts.headers.insert(header::TRANSFER_ENCODING, chunked);
+            }
+            None => {}
+        }
+        let response = ResponseHeader::from(parts);
         let head = self.session.write_response_header(Box::new(response));
         // pingora bounds the writing of bodies only.
         let written = timeout(WRITE, head).await.map_err(|_| Gone)?;
