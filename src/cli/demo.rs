@@ -56,7 +56,9 @@ pub(super) fn run(once: bool) -> Result<(), Failed> {
             return Ok(());
         }
         print(&format!(
-            "\nStill serving on http://{at}/v1 until Ctrl-C. Try it:\n\n{}\n",
+            "\nStill serving on http://{at}/v1 until Ctrl-C. Watch it in a browser: \
+             http://{}/\n\nTry it:\n\n{}\n",
+            server.admin,
             curl(at, FIRST_REQUEST)
         ))?;
         server.run().await;

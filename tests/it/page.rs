@@ -272,6 +272,20 @@ async fn a_reload_shows_new_targets_and_keeps_what_was_counted() {
 }
 
 #[tokio::test]
+async fn a_target_without_an_entry_is_shown_from_its_first_failure_on() {
+    let mock = Mock::start(Reply::unavailable()).await.unwrap();
+    let house = House::start(&providers(&[("p", &mock)], "")).await;
+    let mut viewer = Viewer::of(&house).await;
+    assert_eq!(house.talk().await.chat(&["p/o1"], false).await.status, 503);
+    let failed = |frame: &Value| row(frame, "p/o1").filter(|row| row["failed"] == 1);
+    let row = viewer.until("the failure", failed).await;
+    assert_eq!(
+        (&row["state"], &row["failures"]),
+        (&"healthy".into(), &1.into())
+    );
+}
+
+#[tokio::test]
 async fn there_are_places_for_so_many_viewers() {
     let mock = Mock::start(Reply::answer("Hello")).await.unwrap();
     let house = House::before(&[("p", &mock)], "").await;

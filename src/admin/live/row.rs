@@ -170,9 +170,10 @@ fn made_up(house: &House, now: Moment, rows: &mut Vec<Row>) {
             .providers
             .iter()
             .any(|p| p.name.as_str() == provider);
-        // What never answered and is not held against anybody is a name that
+        // What never answered and has nothing held against it is a name that
         // somebody mistyped.
-        let says = tallied.answered > 0 || status.is_some_and(|s| s.state != Shown::Healthy);
+        let is_bad = |s: &TargetStatus| s.state != Shown::Healthy || s.consecutive_failures > 0;
+        let says = tallied.answered > 0 || status.as_ref().is_some_and(is_bad);
         if is_there && says {
             let status = status.unwrap_or_else(unknown);
             rows.push(row((&provider, &model), &[], &status, &tallied));
