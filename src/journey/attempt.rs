@@ -40,7 +40,7 @@ pub(super) enum Answer<X> {
     /// A whole plain answer.
     Plain(Head, Vec<Bytes>, Meter),
     /// A stream in which something has been said.
-    Stream(Head, EventStream<X>),
+    Stream(Head, Box<EventStream<X>>),
 }
 
 impl<X> Answer<X> {
@@ -102,7 +102,8 @@ pub(super) async fn run<O: Out>(
     match (headers::media(&head.headers), ask.stream) {
         (Media::EventStream | Media::None | Media::Other, true) => {
             let tap = Tap::new(ask.endpoint, model, adds_usage, ask.brings_rights);
-            let stream = EventStream::new(exchange, tap);
+            // Goes through many hands, each of which keeps room for it.
+            let stream = Box::new(EventStream::new(exchange, tap));
             held_stream(head, stream, deadline, times.timeouts.idle).await
         }
         (Media::Json, _) | (Media::EventStream | Media::None | Media::Other, false) => {
@@ -243,7 +244,7 @@ async fn error<X: Exchange>(head: Head, mut exchange: X, brings_rights: bool) ->
 /// Reads a stream until something is said in it.
 async fn held_stream<X: Exchange>(
     head: Head,
-    mut stream: EventStream<X>,
+    mut stream: Box<EventStream<X>>,
     deadline: Option<Instant>,
     idle: Duration,
 ) -> Result<Answer<X>, Failure> {

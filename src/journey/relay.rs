@@ -168,7 +168,7 @@ async fn unless_gone<T>(
 
 async fn events<X: Exchange, C: Committed>(
     endpoint: Endpoint,
-    mut stream: EventStream<X>,
+    mut stream: Box<EventStream<X>>,
     mut client: C,
     idle: Duration,
     bill: &mut Bill<'_>,
