@@ -8,8 +8,8 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::plan::Pass;
-use super::trail::{Entry, Trail};
-use crate::base::{Endpoint, ModelName};
+use super::trail::{Entry, Trail, Tried};
+use crate::base::Endpoint;
 use crate::metrics::{Answered, Counts, Ended};
 use crate::outcome::Outcome;
 use crate::usage::{Tokens, Usd};
@@ -110,8 +110,7 @@ impl Receipt {
                 Entry::Tried(tried) => {
                     let provider = Some(&*tried.pass.target.provider);
                     let at = into.at(&tried.pass.candidate, provider);
-                    let broke_off = tried.outcome.is_none() && self.end == End::Cut;
-                    at.attempted(tried.outcome.or(broke_off.then_some(Outcome::Cut)));
+                    at.attempted(self.outcome(tried));
                     // An answer is the last of its trail.
                     if let (None, Some(charged)) = (tried.outcome, &self.charged) {
                         at.answered(&self.answer(charged));
@@ -119,11 +118,28 @@ impl Receipt {
                 }
             }
         }
-        if let (Some((first, reason)), Some(pass)) = (self.first_failure(), &self.answered)
-            && *first != pass.candidate
-        {
-            into.failed_over(first, &pass.candidate, reason);
+        if let (Some(first), Some(pass)) = (self.failed_over_from(), &self.answered) {
+            let (from, reason) = match first {
+                Entry::Skipped(name, _, why) => (name, why.label()),
+                Entry::Tried(tried) => (&tried.pass.candidate, tried.label()),
+            };
+            into.failed_over(from, &pass.candidate, reason);
         }
+    }
+
+    /// How an attempt ended; nothing where it answered to the end, or for as
+    /// long as the client stayed.
+    pub fn outcome(&self, tried: &Tried) -> Option<Outcome> {
+        let broke_off = tried.outcome.is_none() && self.end == End::Cut;
+        tried.outcome.or(broke_off.then_some(Outcome::Cut))
+    }
+
+    /// The first candidate's turn, where another candidate answered in its
+    /// place; another home of the same one is none.
+    pub fn failed_over_from(&self) -> Option<&Entry> {
+        let answered = self.answered.as_ref()?;
+        let first = self.trail.entries().first()?;
+        (*first.candidate() != answered.candidate).then_some(first)
     }
 
     fn answer(&self, charged: &Charged) -> Answered<'_> {
@@ -142,17 +158,6 @@ impl Receipt {
                 .map(|(first, others)| charged.after.saturating_sub(first) / others),
             tokens: charged.tokens,
             cost: charged.cost,
-        }
-    }
-
-    /// The first candidate, and what it was passed over for or failed with.
-    fn first_failure(&self) -> Option<(&ModelName, &'static str)> {
-        match self.trail.entries().first()? {
-            Entry::Skipped(name, _, why) => Some((name, why.label())),
-            Entry::Tried(tried) => {
-                let outcome = tried.outcome.map(Outcome::label)?;
-                Some((&tried.pass.candidate, outcome))
-            }
         }
     }
 }

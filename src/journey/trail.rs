@@ -138,7 +138,22 @@ impl Trail {
     }
 }
 
+impl Entry {
+    /// Whose turn it was.
+    pub fn candidate(&self) -> &ModelName {
+        match self {
+            Self::Skipped(name, ..) => name,
+            Self::Tried(tried) => &tried.pass.candidate,
+        }
+    }
+}
+
 impl Tried {
+    /// How it ended, in a word.
+    pub(super) fn label(&self) -> &'static str {
+        self.outcome.map_or("answered", Outcome::label)
+    }
+
     /// The status where an error status or the answer came, else the
     /// outcome's name.
     fn word(&self, line: &mut String) {
@@ -191,7 +206,7 @@ impl Serialize for Entry {
             Self::Tried(tried) => Told {
                 model: tried.pass.candidate.as_str(),
                 provider: tried.pass.target.provider.name.as_str(),
-                outcome: tried.outcome.map_or("answered", Outcome::label),
+                outcome: tried.label(),
                 status: tried.status,
                 ms: u64::try_from(tried.took.as_millis()).unwrap_or(u64::MAX),
                 last_resort: tried.pass.is_last_resort.then_some(true),

@@ -11,19 +11,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::usage::{Tokens, Usd};
 
-/// How an answered request ended.
+/// How an answered request ended. The numbers stand in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// The client has the whole answer.
-    Answered,
+    Answered = 0,
     /// The client left; with what is known till then.
-    ClientGone,
+    ClientGone = 1,
     /// The answer broke off; with what is known till then.
-    Cut,
+    Cut = 2,
     /// The provider's content policy ate the answer, and the client was given
     /// what was left of it.
-    Filtered,
+    Filtered = 3,
 }
 
 impl Ended {

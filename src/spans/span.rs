@@ -138,8 +138,7 @@ fn request(out: &mut Vec<u8>, told: &Told, clock: &Clock) {
     to.text("standin.end", receipt.end.label());
     let attempts = sent(receipt).count();
     to.whole("standin.attempts", attempts as u64);
-    let walked = receipt.trail.entries().len() > 1;
-    to.flag("standin.failed_over", pass.is_some() && walked);
+    to.flag("standin.failed_over", receipt.failed_over_from().is_some());
     if let Some(cost) = receipt.charged.and_then(|charged| charged.cost) {
         to.text("standin.cost_usd", &cost.to_string());
     }

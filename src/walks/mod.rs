@@ -20,7 +20,7 @@ use self::ring::Ring;
 use self::tally::MadeUp;
 use crate::config::{Config, Target};
 use crate::health::Moment;
-use crate::journey::{End, Entry, Receipt};
+use crate::journey::{Entry, Receipt};
 use crate::outcome::Outcome;
 
 pub use self::pulse::{Lately, Sums};
@@ -76,12 +76,10 @@ impl Walks {
         let receipt = &walk.receipt;
         for tried in receipt.trail.tried() {
             let target = &tried.pass.target;
-            match tried.outcome {
+            match receipt.outcome(tried) {
                 // Says nothing of the target.
                 Some(Outcome::ClientGone) => {}
                 Some(_) => self.at(target, Tally::failed),
-                // It began, and broke off.
-                None if receipt.end == End::Cut => self.at(target, Tally::failed),
                 None => {
                     let first = receipt.streamed.then_some(tried.took);
                     self.at(target, |tally| tally.answered(first));
@@ -147,18 +145,13 @@ fn pair(target: &Target) -> (&str, &str) {
     (target.provider.name.as_str(), &target.upstream_model)
 }
 
-/// The target that was first in line and the one that answered in its place:
-/// as metrics count failovers, another home of the same model is none.
+/// The target that was first in line and the one that answered in its place.
 fn failed_over(receipt: &Receipt) -> Option<(&Arc<Target>, &Arc<Target>)> {
-    let answered = receipt.answered.as_ref()?;
-    let (name, from) = match receipt.trail.entries().first()? {
-        Entry::Skipped(name, target, _) => (name, target.as_ref()?),
-        Entry::Tried(tried) => {
-            tried.outcome?;
-            (&tried.pass.candidate, &tried.pass.target)
-        }
+    let from = match receipt.failed_over_from()? {
+        Entry::Skipped(_, target, _) => target.as_ref()?,
+        Entry::Tried(tried) => &tried.pass.target,
     };
-    (*name != answered.candidate).then_some((from, &answered.target))
+    Some((from, &receipt.answered.as_ref()?.target))
 }
 
 #[cfg(test)]

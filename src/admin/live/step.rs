@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::journey::{End, Entry};
+use crate::journey::{Entry, Receipt};
 use crate::outcome::Outcome;
 use crate::walks::Walk;
 
@@ -49,11 +49,11 @@ pub(super) fn walk(number: u64, walk: &Walk) -> String {
     let mut steps: Vec<Step<'_>> = all
         .iter()
         .take(STEPS)
-        .map(|entry| step(entry, receipt.end))
+        .map(|entry| step(entry, receipt))
         .collect();
     let left_out = all.len().saturating_sub(STEPS);
     if let (Some(last), true) = (all.last(), left_out > 0) {
-        steps.push(step(last, receipt.end));
+        steps.push(step(last, receipt));
     }
     let charged = receipt.charged.as_ref();
     let told = WalkTold {
@@ -77,7 +77,7 @@ pub(super) fn walk(number: u64, walk: &Walk) -> String {
     serde_json::to_string(&told).unwrap_or_default()
 }
 
-fn step(entry: &Entry, end: End) -> Step<'_> {
+fn step<'a>(entry: &'a Entry, receipt: &Receipt) -> Step<'a> {
     match entry {
         Entry::Skipped(name, target, why) => Step {
             model: name.as_str(),
@@ -91,11 +91,7 @@ fn step(entry: &Entry, end: End) -> Step<'_> {
         Entry::Tried(tried) => Step {
             model: tried.pass.candidate.as_str(),
             provider: Some(tried.pass.target.provider.name.as_str()),
-            outcome: match tried.outcome {
-                Some(outcome) => outcome.label(),
-                None if end == End::Cut => Outcome::Cut.label(),
-                None => "answered",
-            },
+            outcome: receipt.outcome(tried).map_or("answered", Outcome::label),
             reason: None,
             status: tried.status,
             ms: Some(millis(tried.took)),
