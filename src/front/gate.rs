@@ -191,7 +191,9 @@ impl Gate {
                     spans.end(&ask, receipt.clone());
                 }
                 let walk = Walk {
-                    at: house.board.moment((receipt.started + receipt.took).into_std()),
+                    at: house
+                        .board
+                        .moment((receipt.started + receipt.took).into_std()),
                     id: ask.id,
                     receipt,
                 };

@@ -17,8 +17,10 @@ use pingora_http::RequestHeader;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use super::MAX_INTERIM;
 use super::idle::IDLE;
-use super::line::{Connection, Line, Opened, Place};
+use super::line::Line;
+use super::place::{Connection, Opened, Place};
 use crate::seam::{Broken, Exchange, Head, Outgoing};
 use crate::wire::Body;
 
@@ -32,9 +34,6 @@ const LAST_LOOK: Duration = Duration::from_millis(200);
 /// A body up to this size goes out in one write. A larger one is written in
 /// pieces of this size, and between them the answer is looked for.
 const PIECE: usize = 64 << 10;
-
-/// More interim answers than this are no HTTP that makes sense.
-const MAX_INTERIM: usize = 16;
 
 /// One request to a provider and its answer.
 pub struct Call {

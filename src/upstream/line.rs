@@ -1,5 +1,4 @@
-//! The way to one provider: its addresses, its credential, what every request
-//! to it carries.
+//! The way to one provider: its addresses and its credential.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -8,30 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use http::{HeaderName, HeaderValue};
 use pingora_core::connectors::http::v2::Connector;
-use pingora_core::protocols::Stream;
-use pingora_core::protocols::http::client::HttpSession;
-use pingora_core::protocols::http::v2::client::Http2Session;
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorType, Result as Pingora};
-use pingora_http::RequestHeader;
+use pingora_error::ErrorType;
 use tokio::time::{Instant, timeout};
 
 use super::Pool;
-use super::idle::Idle;
+use super::place::{Opened, Place};
 use crate::base::Secret;
 use crate::config::{BaseUrl, Credential, HttpVersion, Provider};
-use crate::dialect::{Kind, api_key_header, path};
-use crate::seam::{Broken, Outgoing};
-
-/// Streams on one HTTP/2 connection; servers allow 100 or more.
-const H2_STREAMS: usize = 100;
-
-/// How often an HTTP/2 connection is asked whether it still lives: behind a
-/// dead one every request would wait for its own timeout.
-const H2_PING: Duration = Duration::from_secs(20);
+use crate::dialect::{Kind, api_key_header};
+use crate::seam::Broken;
 
 /// How soon a look-up that failed is tried again: a crowd of requests for a
 /// name that is not there asks once a second.
@@ -40,91 +26,19 @@ const LOOK_UP_AGAIN: Duration = Duration::from_secs(1);
 /// How long the background waits for one name before it turns to the next.
 const LONGEST_LOOK_UP: Duration = Duration::from_secs(10);
 
-/// One address of a provider.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) peer: HttpPeer,
-    pub(super) idle: Idle,
-}
-
-impl Place {
-    fn is_at(&self, address: &SocketAddr) -> bool {
-        self.peer._address.as_inet() == Some(address)
-    }
-
-    /// The newest version of HTTP that is spoken there.
-    fn newest(&self) -> u8 {
-        self.peer.options.alpn.get_max_http_version()
-    }
-
-    fn opened(self: &Arc<Self>, connection: Connection, reused: bool) -> Opened {
-        Opened {
-            connection,
-            place: Arc::clone(self),
-            reused,
-        }
-    }
-
-    /// A connection, and whether it has served before; a `fresh` one has not.
-    async fn connect(&self, to: &Connector, fresh: bool) -> Pingora<(Connection, bool)> {
-        let alpn = &self.peer.options.alpn;
-        if !fresh {
-            if self.newest() == 2
-                && let Some(session) = to.reused_http_session(&self.peer).await?
-            {
-                return Ok((Connection::Http2(Box::new(session)), true));
-            }
-            // The server may know nothing newer.
-            if alpn.get_min_http_version() == 1
-                && let Some(stream) = self.idle.take()
-            {
-                return Ok((Connection::Http1(stream), true));
-            }
-        }
-        // On the heap, like all that most requests do without.
-        let connection = match self.newest() {
-            1 => Connection::Http1(Box::pin(to.transport().new_stream(&self.peer)).await?),
-            _ => match Box::pin(to.new_http_session::<_, ()>(&self.peer)).await? {
-                HttpSession::H1(session) => Connection::Http1(session.into_inner()),
-                HttpSession::H2(session) => Connection::Http2(Box::new(session)),
-                HttpSession::Custom(()) => {
-                    return Error::e_explain(ErrorType::InternalError, "no custom protocol is set");
-                }
-            },
-        };
-        Ok((connection, false))
-    }
-}
-
-/// A connection that serves one request.
-pub(super) enum Connection {
-    Http1(Stream),
-    Http2(Box<Http2Session>),
-}
-
-/// A connection, and where it leads.
-pub(super) struct Opened {
-    pub(super) connection: Connection,
-    pub(super) place: Arc<Place>,
-    /// It has served before, so it may have died since.
-    pub(super) reused: bool,
-}
-
 type Peers = Vec<Arc<Place>>;
-/// Most heads fit.
-const USUAL_HEAD: usize = 1024;
 
-type KeyHeader = Option<(HeaderName, HeaderValue)>;
+pub(super) type KeyHeader = Option<(HeaderName, HeaderValue)>;
 
 /// The way to one provider.
 pub(super) struct Line {
-    kind: Kind,
-    url: BaseUrl,
+    pub(super) kind: Kind,
+    pub(super) url: BaseUrl,
     http: HttpVersion,
-    authority: HeaderValue,
-    api_version: Option<String>,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    key: ArcSwap<KeyHeader>,
+    pub(super) authority: HeaderValue,
+    pub(super) api_version: Option<String>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) key: ArcSwap<KeyHeader>,
     file: Option<KeyFile>,
     /// Where the provider is; nothing until that is first needed.
     peers: ArcSwapOption<Peers>,
@@ -206,16 +120,10 @@ impl Line {
             None => Box::pin(self.peers()).await?,
         };
         for (nth, place) in peers.iter().enumerate() {
-            if !fresh
-                && place.newest() == 1
-                && let Some(stream) = place.idle.take()
-            {
-                return Ok(place.opened(Connection::Http1(stream), true));
-            }
             // An address that swallows everything leaves time for the others.
             let left = u32::try_from(peers.len() - nth).unwrap_or(u32::MAX);
-            match timeout(longest / left, place.connect(connector, fresh)).await {
-                Ok(Ok((connection, reused))) => return Ok(place.opened(connection, reused)),
+            match timeout(longest / left, place.open(connector, fresh)).await {
+                Ok(Ok(opened)) => return Ok(opened),
                 Ok(Err(error)) if !fresh && *error.etype() == ErrorType::H2Error => {
                     let kind = error.etype().as_str();
                     log::debug!("a dead connection to {}: {kind}", place.peer._address);
@@ -272,19 +180,7 @@ impl Line {
             if let Some(place) = known.iter().find(|place| place.is_at(address)) {
                 return Arc::clone(place);
             }
-            let mut peer = HttpPeer::new(*address, self.url.tls, self.url.host.clone());
-            let (most, least) = match self.http {
-                HttpVersion::Auto if self.url.tls => (2, 1),
-                HttpVersion::Auto | HttpVersion::Http1 => (1, 1),
-                HttpVersion::Http2 => (2, 2),
-            };
-            peer.options.set_http_version(most, least);
-            peer.options.max_h2_streams = H2_STREAMS;
-            peer.options.h2_ping_interval = Some(H2_PING);
-            Arc::new(Place {
-                peer,
-                idle: Idle::new(Arc::clone(&self.idle)),
-            })
+            Arc::new(Place::new(*address, &self.url, self.http, &self.idle))
         };
         addresses.iter().map(place).collect()
     }
@@ -353,92 +249,6 @@ impl Line {
                 false
             }
         }
-    }
-
-    /// Where a request goes; nothing where that cannot stand in a head.
-    fn path(&self, request: &Outgoing<'_>, upstream_model: &str) -> Option<PathAndQuery> {
-        let to = path(
-            self.kind,
-            &self.url.path,
-            request.endpoint,
-            upstream_model,
-            self.api_version.as_deref(),
-        );
-        PathAndQuery::try_from(to).ok()
-    }
-
-    /// The head's headers beside `host` and `content-length`: what the client
-    /// sent, but not where the configuration or the credential says otherwise.
-    fn headers<'a>(
-        &'a self,
-        request: &'a Outgoing<'_>,
-        key: &'a KeyHeader,
-    ) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
-        let own = move || self.headers.iter().chain(key);
-        let trace = request.trace.iter().map(|(name, value)| (name, value));
-        let theirs = request.headers.iter().chain(trace);
-        let theirs = theirs.filter(move |(name, _)| own().all(|own| own.0 != **name));
-        theirs.chain(own().map(|(name, value)| (name, value)))
-    }
-
-    /// The request's head for this provider. HTTP/2 wants an absolute URI and
-    /// no `host`.
-    pub(super) fn head(
-        &self,
-        request: &Outgoing<'_>,
-        upstream_model: &str,
-        is_h2: bool,
-    ) -> Option<RequestHeader> {
-        let mut uri = Uri::builder().path_and_query(self.path(request, upstream_model)?);
-        if is_h2 {
-            let scheme = if self.url.tls { "https" } else { "http" };
-            uri = uri.scheme(scheme).authority(self.authority.as_bytes());
-        }
-        let mut head = Request::new(()).into_parts().0;
-        head.method = Method::POST;
-        head.uri = uri.build().ok()?;
-        head.version = if is_h2 {
-            Version::HTTP_2
-        } else {
-            Version::HTTP_11
-        };
-        head.headers
-            .reserve(request.headers.len() + self.headers.len() + 4);
-        if !is_h2 {
-            head.headers.insert(header::HOST, self.authority.clone());
-        }
-        for (name, value) in self.headers(request, &self.key.load()) {
-            head.headers.append(name.clone(), value.clone());
-        }
-        let length = HeaderValue::from(request.body.len());
-        head.headers.insert(header::CONTENT_LENGTH, length);
-        Some(RequestHeader::from(head))
-    }
-
-    /// The same as HTTP/1.1 writes it (RFC 9112), with room behind it for
-    /// `more` bytes.
-    pub(super) fn written_head(
-        &self,
-        request: &Outgoing<'_>,
-        upstream_model: &str,
-        more: usize,
-    ) -> Option<Vec<u8>> {
-        let path = self.path(request, upstream_model)?;
-        let mut head = Vec::with_capacity(USUAL_HEAD + more);
-        head.extend_from_slice(b"POST ");
-        head.extend_from_slice(path.as_str().as_bytes());
-        head.extend_from_slice(b" HTTP/1.1\r\nhost: ");
-        head.extend_from_slice(self.authority.as_bytes());
-        for (name, value) in self.headers(request, &self.key.load()) {
-            head.extend_from_slice(b"\r\n");
-            head.extend_from_slice(name.as_str().as_bytes());
-            head.extend_from_slice(b": ");
-            head.extend_from_slice(value.as_bytes());
-        }
-        head.extend_from_slice(b"\r\ncontent-length: ");
-        head.extend_from_slice(HeaderValue::from(request.body.len()).as_bytes());
-        head.extend_from_slice(b"\r\n\r\n");
-        Some(head)
     }
 }
 

@@ -4,8 +4,10 @@
 //! configuration.
 
 mod exchange;
+mod head;
 mod idle;
 mod line;
+mod place;
 mod post;
 
 use std::collections::HashMap;
@@ -22,6 +24,9 @@ pub use self::post::Post;
 use crate::base::ProviderName;
 use crate::config::{Config, Target};
 use crate::seam::{Broken, Out};
+
+/// More interim answers than this are no HTTP that makes sense.
+const MAX_INTERIM: usize = 16;
 
 /// The process's connections to providers. Survives reloads.
 #[derive(Clone)]

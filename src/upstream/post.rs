@@ -12,14 +12,12 @@ use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_http::RequestHeader;
 
+use super::MAX_INTERIM;
 use crate::config::BaseUrl;
 use crate::seam::{Broken, Head};
 
 /// Of an answer so much is read; nothing that is asked here says more.
 const MAX_ANSWER: usize = 64 << 10;
-
-/// More interim answers than this are no HTTP that makes sense.
-const MAX_INTERIM: usize = 16;
 
 /// Idle connections that are kept; one is used at a time.
 const MAX_IDLE: usize = 2;

@@ -1,0 +1,176 @@
+//! The head of a request to a provider: what the client sent that may cross,
+//! and what the configuration and the credential add.
+
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use pingora_http::RequestHeader;
+
+use super::line::{KeyHeader, Line};
+use crate::dialect::path;
+use crate::seam::Outgoing;
+
+/// Most heads fit.
+const USUAL_HEAD: usize = 1024;
+
+impl Line {
+    /// Where a request goes; nothing where that cannot stand in a head.
+    fn path(&self, request: &Outgoing<'_>, upstream_model: &str) -> Option<PathAndQuery> {
+        let to = path(
+            self.kind,
+            &self.url.path,
+            request.endpoint,
+            upstream_model,
+            self.api_version.as_deref(),
+        );
+        PathAndQuery::try_from(to).ok()
+    }
+
+    /// The head's headers beside `host` and `content-length`: what the client
+    /// sent, but not where the configuration or the credential says otherwise.
+    fn headers<'a>(
+        &'a self,
+        request: &'a Outgoing<'_>,
+        key: &'a KeyHeader,
+    ) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+        let own = move || self.headers.iter().chain(key);
+        let trace = request.trace.iter().map(|(name, value)| (name, value));
+        let theirs = request.headers.iter().chain(trace);
+        let theirs = theirs.filter(move |(name, _)| own().all(|own| own.0 != **name));
+        theirs.chain(own().map(|(name, value)| (name, value)))
+    }
+
+    /// The request's head for this provider. HTTP/2 wants an absolute URI and
+    /// no `host`.
+    pub(super) fn head(
+        &self,
+        request: &Outgoing<'_>,
+        upstream_model: &str,
+        is_h2: bool,
+    ) -> Option<RequestHeader> {
+        let mut uri = Uri::builder().path_and_query(self.path(request, upstream_model)?);
+        if is_h2 {
+            let scheme = if self.url.tls { "https" } else { "http" };
+            uri = uri.scheme(scheme).authority(self.authority.as_bytes());
+        }
+        let mut head = Request::new(()).into_parts().0;
+        head.method = Method::POST;
+        head.uri = uri.build().ok()?;
+        head.version = if is_h2 {
+            Version::HTTP_2
+        } else {
+            Version::HTTP_11
+        };
+        head.headers
+            .reserve(request.headers.len() + self.headers.len() + 4);
+        if !is_h2 {
+            head.headers.insert(header::HOST, self.authority.clone());
+        }
+        for (name, value) in self.headers(request, &self.key.load()) {
+            head.headers.append(name.clone(), value.clone());
+        }
+        let length = HeaderValue::from(request.body.len());
+        head.headers.insert(header::CONTENT_LENGTH, length);
+        Some(RequestHeader::from(head))
+    }
+
+    /// The same as HTTP/1.1 writes it (RFC 9112), with room behind it for
+    /// `more` bytes.
+    pub(super) fn written_head(
+        &self,
+        request: &Outgoing<'_>,
+        upstream_model: &str,
+        more: usize,
+    ) -> Option<Vec<u8>> {
+        let path = self.path(request, upstream_model)?;
+        let mut head = Vec::with_capacity(USUAL_HEAD + more);
+        head.extend_from_slice(b"POST ");
+        head.extend_from_slice(path.as_str().as_bytes());
+        head.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+        head.extend_from_slice(self.authority.as_bytes());
+        for (name, value) in self.headers(request, &self.key.load()) {
+            head.extend_from_slice(b"\r\n");
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+        }
+        head.extend_from_slice(b"\r\ncontent-length: ");
+        head.extend_from_slice(HeaderValue::from(request.body.len()).as_bytes());
+        head.extend_from_slice(b"\r\n\r\n");
+        Some(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use http::HeaderMap;
+    use pingora_core::protocols::http::v1::client::http_req_header_to_wire;
+
+    use super::*;
+    use crate::base::Endpoint;
+    use crate::config::{Surroundings, load};
+    use crate::upstream::Pool;
+
+    struct Nowhere;
+
+    impl Surroundings for Nowhere {
+        fn var(&self, _: &str) -> Option<String> {
+            None
+        }
+
+        fn file(&self, _: &Path) -> std::io::Result<Vec<u8>> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+    }
+
+    /// A head's lines: names in lower case, the headers in any order.
+    fn lines(head: &[u8]) -> (String, Vec<String>) {
+        let head = std::str::from_utf8(head).unwrap();
+        let mut lines = head.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
+        let first = lines.next().unwrap().to_owned();
+        let header = |line: &str| {
+            let (name, value) = line.split_once(": ").unwrap();
+            format!("{}: {value}", name.to_ascii_lowercase())
+        };
+        let mut headers: Vec<String> = lines.map(header).collect();
+        headers.sort();
+        (first, headers)
+    }
+
+    #[test]
+    fn small_and_large_requests_have_the_same_head() {
+        let text = "providers:\n  a: { base_url: \"http://127.0.0.1:1/v1\", api_key: k, \
+                    headers: { OpenAI-Project: ours, x-more: ours } }\n  \
+                    b: { kind: azure, base_url: \"https://x.example\", api_key: k, \
+                    api_version: v1 }\n  c: { base_url: \"http://c.example\" }\n";
+        let config = load("test.yaml", text.as_bytes(), &Nowhere).unwrap();
+        let mut sent = HeaderMap::new();
+        for (name, value) in [
+            ("x-twice", "one"),
+            ("x-twice", "two"),
+            ("x-more", "theirs"),
+            ("authorization", "theirs"),
+            ("content-type", "application/json"),
+        ] {
+            sent.append(name, HeaderValue::from_static(value));
+        }
+        let pool = Pool::new().unwrap();
+        for provider in &config.providers {
+            let line = Line::new(provider, &pool, None).unwrap();
+            let trace = HeaderValue::from_static("00-1-2-01");
+            for trace in [None, Some((HeaderName::from_static("traceparent"), trace))] {
+                let request = Outgoing {
+                    endpoint: Endpoint::Chat,
+                    headers: &sent,
+                    body: [bytes::Bytes::from_static(b"{}")].into_iter().collect(),
+                    trace,
+                };
+                let small = line.written_head(&request, "a model", 2).unwrap();
+                let large = line.head(&request, "a model", false).unwrap();
+                let large = http_req_header_to_wire(&large).unwrap();
+                assert_eq!(lines(&small), lines(&large), "{}", provider.name);
+            }
+        }
+    }
+}
