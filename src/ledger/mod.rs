@@ -17,6 +17,7 @@ mod payload;
 mod reader;
 mod record;
 mod rows;
+mod schema;
 mod state;
 mod store;
 mod sums;

@@ -9,7 +9,8 @@ use rusqlite::{Row, params};
 
 use super::record::{Entry, Record, millis, of_row};
 use super::rows::{self, Gone};
-use super::store::{HOUR, MICRO, tell};
+use super::schema::tell;
+use super::store::{HOUR, MICRO};
 use super::sums::Sums;
 use super::view::View;
 use crate::usage::{Tokens, Usd};

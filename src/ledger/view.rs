@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use super::frame::Frames;
 use super::journal::{folder, segments};
 use super::record::Entry;
-use super::store::{for_reading, meta, tell};
+use super::schema::{for_reading, meta, tell};
 
 pub(super) struct View {
     pub(super) path: PathBuf,
