@@ -5,6 +5,7 @@
 
 mod edits;
 pub mod headers;
+pub mod http1;
 pub mod json;
 mod moment;
 mod peek;
