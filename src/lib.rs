@@ -38,6 +38,7 @@ pub mod ledger;
 pub mod metrics;
 
 // Second floor: the journey.
+pub mod patience;
 pub mod seam;
 pub mod upstream;
 pub mod journey;

@@ -15,6 +15,7 @@ use super::stream::{EventStream, Held, Tap};
 use crate::config::Timeouts;
 use crate::dialect::{ErrorSays, Plain, verdict};
 use crate::outcome::{Blame, Outcome, Says};
+use crate::patience::within;
 use crate::seam::{Broken, Exchange, Head, Out, Outgoing};
 use crate::wire::headers::{self, Media};
 use crate::wire::rewrite::Rewriter;
@@ -183,13 +184,13 @@ async fn answered<O: Out>(
     fresh: bool,
 ) -> Result<(Head, O::Exchange, Option<Instant>), Unanswered> {
     let open = out.open(&pass.target, fresh);
-    let mut exchange = timeout(times.timeouts.connect, open)
+    let mut exchange = within(times.timeouts.connect, open)
         .await
         .unwrap_or(Err(Broken::Connect))?;
     let broke = |broken| Unanswered::before_head(broken, request, fresh);
     exchange.send(request).await.map_err(broke)?;
     let deadline = times.deadline();
-    let head = within(deadline, exchange.head())
+    let head = by(deadline, exchange.head())
         .await
         .ok_or(Unanswered::Late)?
         .map_err(broke)?;
@@ -198,7 +199,7 @@ async fn answered<O: Out>(
 
 /// Waits for something of the target's until its own deadline; nothing where
 /// that has passed.
-async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+async fn by<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
     match deadline {
         None => Some(future.await),
         Some(deadline) => timeout_at(deadline, future).await.ok(),
@@ -248,7 +249,7 @@ async fn held_stream<X: Exchange>(
     deadline: Option<Instant>,
     idle: Duration,
 ) -> Result<Answer<X>, Failure> {
-    let held = match within(deadline, stream.hold(idle)).await {
+    let held = match by(deadline, stream.hold(idle)).await {
         Some(held) => held,
         // What was filtered is known to be, though the end did not come.
         None if stream.is_filtered() => Held::Filtered,
@@ -285,19 +286,19 @@ async fn held_plain<X: Exchange>(
     let mut pieces: Vec<Bytes> = Vec::new();
     let mut size = 0;
     loop {
-        match timeout(idle, exchange.read()).await {
-            Err(_) => return Err(Failure::with_head(Outcome::Timeout(Blame::Target), head)),
-            Ok(Err(broken)) => {
+        match within(idle, exchange.read()).await {
+            None => return Err(Failure::with_head(Outcome::Timeout(Blame::Target), head)),
+            Some(Err(broken)) => {
                 return Err(Failure {
                     head: Some(head),
                     ..broken.into()
                 });
             }
-            Ok(Ok(Some(piece))) => {
+            Some(Ok(Some(piece))) => {
                 size += piece.len();
                 pieces.push(piece);
             }
-            Ok(Ok(None)) => break,
+            Some(Ok(None)) => break,
         }
         if size > MAX_HELD_PLAIN {
             let mut rewriter = Rewriter::new(model);

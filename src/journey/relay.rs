@@ -19,6 +19,7 @@ use super::trail::{Trail, printable};
 use crate::base::Endpoint;
 use crate::dialect::{service_tier, tokens};
 use crate::ledger::Ended;
+use crate::patience::Patience;
 use crate::refusal::Failed;
 use crate::seam::{Client, Committed, Exchange, Gone, Head};
 use crate::wire::headers;
@@ -174,6 +175,7 @@ async fn events<X: Exchange, C: Committed>(
     bill: &mut Bill<'_>,
 ) -> (End, u64) {
     let mut sent = 0;
+    let mut silence = Patience::default();
     let mut flow = stream.pass_frames();
     loop {
         bill.meter.clone_from(stream.meter());
@@ -209,11 +211,12 @@ async fn events<X: Exchange, C: Committed>(
             }
         }
         let patience = if is_over { MAX_TAIL_TIME } else { idle };
-        flow = match unless_gone(&mut client, timeout(patience, stream.flow())).await {
+        let next = silence.within(patience, stream.flow());
+        flow = match unless_gone(&mut client, next).await {
             Err(Gone) => return (End::ClientGone, sent),
-            Ok(Err(_)) if is_over => Flow::Ended,
-            Ok(Err(_)) => Flow::Cut,
-            Ok(Ok(flow)) => flow,
+            Ok(None) if is_over => Flow::Ended,
+            Ok(None) => Flow::Cut,
+            Ok(Some(flow)) => flow,
         };
     }
 }
@@ -258,6 +261,7 @@ async fn long<X: Exchange, C: Committed>(
     bill: &mut Bill<'_>,
 ) -> (End, u64) {
     let mut sent = 0;
+    let mut silence = Patience::default();
     let mut pieces = first;
     loop {
         // The last bytes wait until the upstream has ended too: then they are
@@ -271,11 +275,12 @@ async fn long<X: Exchange, C: Committed>(
                 }
             }
         }
-        let chunk = match unless_gone(&mut client, timeout(idle, exchange.read())).await {
+        let next = silence.within(idle, exchange.read());
+        let chunk = match unless_gone(&mut client, next).await {
             Err(Gone) => return (End::ClientGone, sent),
-            Ok(Ok(Ok(Some(chunk)))) => chunk,
-            Ok(Ok(Ok(None))) if rewriter.is_complete() => break,
-            Ok(Ok(Ok(None) | Err(_)) | Err(_)) => {
+            Ok(Some(Ok(Some(chunk)))) => chunk,
+            Ok(Some(Ok(None))) if rewriter.is_complete() => break,
+            Ok(Some(Ok(None) | Err(_)) | None) => {
                 bill.close(Ended::Cut);
                 client.break_off().await;
                 return (End::Cut, sent);

@@ -1,10 +1,12 @@
 //! A client whose answer has begun, and whether it takes it as it comes.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::patience::at_once;
 use crate::seam::{Committed, Gone};
 
 /// A client that takes longer than this for one piece keeps the provider
@@ -27,8 +29,12 @@ impl<C: Committed> Committed for Taker<'_, C> {
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        let mut written = pin!(self.client.write(bytes));
+        if let Some(written) = at_once(written.as_mut()).await {
+            return written;
+        }
         let began = Instant::now();
-        let written = self.client.write(bytes).await;
+        let written = written.await;
         *self.keeps_waiting |= began.elapsed() >= KEEPS_WAITING;
         written
     }
