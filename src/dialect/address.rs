@@ -28,7 +28,7 @@ pub fn path(
     api_version: Option<&str>,
 ) -> String {
     match kind {
-        Kind::OpenAi => format!("{base}{}", endpoint.path()),
+        Kind::OpenAi => [base, endpoint.path()].concat(),
         Kind::Azure => {
             let openai = if base.ends_with("/openai") {
                 ""

@@ -34,8 +34,13 @@ impl Ids {
 
     /// A new request id: 32 hexadecimal digits.
     pub fn request_id(&self) -> HeaderValue {
-        let id = format!("{:016x}{:016x}", self.dice(), self.dice());
-        HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("none"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let number = u128::from(self.dice()) << 64 | u128::from(self.dice());
+        let mut id = [0; 32];
+        for (place, digit) in (0_u32..).zip(id.iter_mut().rev()) {
+            *digit = DIGITS[((number >> (4 * place)) & 15) as usize];
+        }
+        HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("none"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What happened to each candidate, in order.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,8 +160,11 @@ impl Tried {
     fn word(&self, line: &mut String) {
         match (self.status, self.outcome) {
             (Some(status), _) => {
-                // Writing to a string cannot fail.
-                let _ = write!(line, "{status}");
+                // Three digits, as a status has (RFC 9110 section 15).
+                for place in [100, 10, 1] {
+                    let digit = u32::from(status / place % 10);
+                    line.extend(char::from_digit(digit, 10));
+                }
             }
             (None, Some(outcome)) => line.push_str(outcome.label()),
             (None, None) => line.push_str("answered"),
@@ -224,26 +228,32 @@ const IN_WALK: &[u8] = b",=%";
 
 /// A name as it can stand in a header: what is not printable ASCII is
 /// percent-encoded.
-pub(super) fn printable(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
+pub(super) fn printable(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| stands(byte, b"")) {
+        return name.into();
+    }
+    let mut out = String::with_capacity(3 * name.len());
     encode(name, b"", &mut out);
-    out
+    out.into()
 }
 
 /// Most names need nothing, and go over in one piece.
 fn encode(name: &str, besides: &[u8], out: &mut String) {
-    let stands = |byte: u8| (byte.is_ascii_graphic() || byte == b' ') && !besides.contains(&byte);
-    if name.bytes().all(stands) {
+    if name.bytes().all(|byte| stands(byte, besides)) {
         out.push_str(name);
         return;
     }
     for byte in name.bytes() {
-        if stands(byte) {
+        if stands(byte, besides) {
             out.push(char::from(byte));
         } else {
             let _ = write!(out, "%{byte:02X}");
         }
     }
+}
+
+fn stands(byte: u8, besides: &[u8]) -> bool {
+    (byte.is_ascii_graphic() || byte == b' ') && !besides.contains(&byte)
 }
 
 #[cfg(test)]

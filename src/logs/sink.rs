@@ -22,9 +22,9 @@ const MOST: usize = 4 << 20;
 /// has been written.
 const USUAL: usize = 256 << 10;
 
-/// How long lines gather after the first: waking the thread costs whoever
-/// brings a line more than the line does.
-const GATHER: Duration = Duration::from_millis(2);
+/// How long lines gather after the first: waking the thread costs more than
+/// many lines do, and nobody reads a log within so short a time.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// How soon it is tried again where the other end takes nothing now and does
 /// not let us wait for it.

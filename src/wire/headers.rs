@@ -119,6 +119,14 @@ fn speaks_of_rights(name: &str) -> bool {
         "tenant",
         "workspace",
     ];
+    // What nearly every request brings is not looked at word by word.
+    if matches!(
+        name,
+        "accept" | "accept-language" | "content-type" | "user-agent" | "traceparent" | "tracestate"
+    ) || name.starts_with("x-stainless-")
+    {
+        return false;
+    }
     // Numbers of tokens are no rights; these two only name the request, or
     // what it may be answered from.
     if name.ends_with("idempotency-key") || name.ends_with("cache-key") {
@@ -212,13 +220,19 @@ fn one_media(value: &HeaderValue) -> Media {
         .iter()
         .position(|byte| *byte == b';')
         .unwrap_or(value.len());
-    let essence = value[..end].trim_ascii().to_ascii_lowercase();
-    match essence.as_slice() {
-        b"" => Media::None,
-        b"application/json" => Media::Json,
-        b"text/event-stream" => Media::EventStream,
-        other if other.ends_with(b"+json") => Media::Json,
-        _ => Media::Other,
+    let essence = value[..end].trim_ascii();
+    let is = |name: &[u8]| essence.eq_ignore_ascii_case(name);
+    let suffix = essence.last_chunk::<5>();
+    if essence.is_empty() {
+        Media::None
+    } else if is(b"application/json") {
+        Media::Json
+    } else if is(b"text/event-stream") {
+        Media::EventStream
+    } else if suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json")) {
+        Media::Json
+    } else {
+        Media::Other
     }
 }
 
