@@ -1,5 +1,6 @@
 //! From commit to the end: there is no way back.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use super::trail::{Trail, printable};
 use crate::base::Endpoint;
 use crate::dialect::{service_tier, tokens};
 use crate::ledger::Ended;
-use crate::patience::Patience;
+use crate::patience::{Patience, at_once};
 use crate::refusal::Failed;
 use crate::seam::{Client, Committed, Exchange, Gone, Head};
 use crate::wire::headers;
@@ -36,6 +37,9 @@ const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-standin-upstr
 /// How long the rest of an upstream's stream is awaited after its proper end,
 /// to keep the connection. The client has its answer already.
 const MAX_TAIL_TIME: Duration = Duration::from_millis(500);
+
+/// Events that have come together go out together, up to this size.
+const MAX_WRITTEN: usize = 64 << 10;
 
 /// The upstream's headers as the client gets them, with those that say who
 /// was tried.
@@ -218,6 +222,13 @@ async fn events<X: Exchange, C: Committed>(
             Ok(None) => Flow::Cut,
             Ok(Some(flow)) => flow,
         };
+        // What else is there goes out with it; what is not is not waited for.
+        while flow == Flow::On && stream.ready() < MAX_WRITTEN {
+            match at_once(pin!(stream.flow())).await {
+                Some(more) => flow = more,
+                None => break,
+            }
+        }
     }
 }
 

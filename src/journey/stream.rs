@@ -177,6 +177,11 @@ impl<X: Exchange> EventStream<X> {
         self.tap.sequence.map_or(0, |last| last + 1)
     }
 
+    /// How many bytes are ready to go to the client.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
     /// What is ready to go to the client.
     pub(super) fn take(&mut self) -> Bytes {
         self.ready.split().freeze()

@@ -235,3 +235,51 @@ async fn a_cut_counts_unless_the_client_kept_the_provider_waiting() {
         }
     }
 }
+
+/// How many events each write has brought.
+fn events_in_writes(came: &Came) -> Vec<usize> {
+    let events = |bytes: &[u8]| bytes.windows(2).filter(|end| *end == b"\n\n").count();
+    let writes = came.given.writes.iter();
+    writes.map(|(_, bytes)| events(bytes)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_have_come_together_go_out_together() {
+    let word = says("Hel");
+    let play = Play::sse()
+        .event(&word)
+        .event(&word)
+        .also(&word)
+        .also(&word)
+        .event(&word)
+        .wait(seconds(1))
+        .event(&word)
+        .also(&finish("stop"))
+        .also(DONE);
+    let came = Trip::stream(&["a/x"]).run(&[("a/x", &[play])]).await;
+    assert_eq!(came.receipt.end, End::Answered);
+    assert_eq!(events_in_writes(&came), [1, 3, 1, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_come_before_a_break_goes_out_before_the_error() {
+    let word = says("Hel");
+    let play = Play::sse().event(&word).event(&word).also(&word);
+    let came = broken(Endpoint::Chat, play.broken(Broken::Reset)).await;
+    assert_eq!(events_in_writes(&came), [1, 2, 1]);
+    only_error(&came);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_without_end_is_not_gathered_without_end() {
+    let word = says(&"x".repeat(1000));
+    let mut play = Play::sse().event(&word);
+    for _ in 0..500 {
+        play = play.also(&word);
+    }
+    let play = play.also(&finish("stop")).also(DONE);
+    let came = Trip::stream(&["a/x"]).run(&[("a/x", &[play])]).await;
+    assert_eq!(came.events().len(), 503);
+    let longest = came.given.writes.iter().map(|(_, bytes)| bytes.len()).max();
+    assert!((65_536..68_000).contains(&longest.unwrap()), "{longest:?}");
+}

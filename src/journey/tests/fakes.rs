@@ -97,13 +97,20 @@ pub(super) async fn next(acts: &mut VecDeque<Act>) -> Result<Came, Broken> {
                 acts.pop_front();
             }
             Some(Act::Break(broken)) => return Err(*broken),
+            Some(Act::Also(bytes)) => {
+                let bytes = bytes.clone();
+                acts.pop_front();
+                return Ok(Came::Bytes(bytes));
+            }
             Some(Act::Bytes(_) | Act::Head(_)) => {
                 // A read from a socket does not come without a wait.
                 tokio::task::yield_now().await;
                 return Ok(match acts.pop_front() {
                     Some(Act::Bytes(bytes)) => Came::Bytes(bytes),
                     Some(Act::Head(head)) => Came::Head(head),
-                    Some(Act::Break(_) | Act::Hang | Act::Wait(_)) | None => Came::Nothing,
+                    Some(Act::Also(_) | Act::Break(_) | Act::Hang | Act::Wait(_)) | None => {
+                        Came::Nothing
+                    }
                 });
             }
         }

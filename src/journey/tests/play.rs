@@ -10,6 +10,8 @@ use crate::seam::{Broken, Head};
 /// One thing that happens on an exchange.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
+    /// Bytes that have come with those before.
+    Also(Bytes),
     Break(Broken),
     Bytes(Bytes),
     Hang,
@@ -145,6 +147,13 @@ impl Play {
         self.bytes(format!("data: {data}\n\n"))
     }
 
+    /// An event that has come with the one before.
+    pub(super) fn also(mut self, data: &str) -> Self {
+        let event = format!("data: {data}\n\n");
+        self.acts.push(Act::Also(event.into()));
+        self
+    }
+
     pub(super) fn wait(mut self, time: Duration) -> Self {
         self.acts.push(Act::Wait(time));
         self
@@ -176,7 +185,10 @@ impl Play {
                     .chunks(size)
                     .map(|piece| Act::Bytes(Bytes::copy_from_slice(piece)))
                     .collect(),
-                other @ (Act::Break(_) | Act::Hang | Act::Head(_) | Act::Wait(_)) => vec![other],
+                other
+                @ (Act::Also(_) | Act::Break(_) | Act::Hang | Act::Head(_) | Act::Wait(_)) => {
+                    vec![other]
+                }
             })
             .collect();
         self
@@ -185,7 +197,7 @@ impl Play {
     /// All of its body.
     pub(super) fn body(&self) -> Vec<u8> {
         let bytes = self.acts.iter().filter_map(|act| match act {
-            Act::Bytes(bytes) => Some(bytes.as_ref()),
+            Act::Also(bytes) | Act::Bytes(bytes) => Some(bytes.as_ref()),
             Act::Break(_) | Act::Hang | Act::Head(_) | Act::Wait(_) => None,
         });
         bytes.collect::<Vec<_>>().concat()
