@@ -1,18 +1,7 @@
 #!/bin/sh
 # The admin port's page in a real browser: Debian's chromium, headless, driven
-# by playwright-core. Takes cargo's profile folder: `debug` (the default) or
-# `release`. Whatever is missing is installed or fails the run.
+# by playwright-core. Whatever is missing is installed or fails the run.
 set -eu
-
-folder=${1:-debug}
-case $folder in
-debug) profile=dev ;;
-release) profile=release ;;
-*)
-    echo "usage: $0 [debug|release]" >&2
-    exit 2
-    ;;
-esac
 
 cd "$(dirname "$0")/.."
 for tool in cargo node npm timeout; do
@@ -26,9 +15,9 @@ if ! test -x /usr/bin/chromium; then
     apt-get install -qq --no-install-recommends chromium >/dev/null
 fi
 
-cargo build --locked --profile "$profile" --package standin --bins
+cargo build --locked --package standin --bins
 target=${CARGO_TARGET_DIR:-target}
-STANDIN=$(realpath "$target/$folder/standin")
+STANDIN=$(realpath "$target/debug/standin")
 export STANDIN
 
 # A lockfile that names a registry would send everybody there.

@@ -115,10 +115,15 @@ fn a_database_that_is_none_stops_the_import_and_not_the_journal() {
         let other = Connection::open(path).unwrap();
         other.pragma_update(None, "user_version", 99).unwrap();
     };
+    let older = |path: &Path| {
+        let other = Connection::open(path).unwrap();
+        other.pragma_update(None, "user_version", 1).unwrap();
+    };
     let broken = |path: &Path| fs::write(path, "x".repeat(5000)).unwrap();
-    let kinds: [(&str, &Make); 3] = [
+    let kinds: [(&str, &Make); 4] = [
         ("no ledger", &foreign),
         ("newer", &newer),
+        ("version 1; this standin knows 2: move it away", &older),
         ("not a database", &broken),
     ];
     for (says, make) in kinds {

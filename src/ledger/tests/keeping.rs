@@ -111,3 +111,36 @@ fn old_rows_go_by_whole_hours_and_are_told_no_more() {
     // Numbers go on.
     assert_eq!(ledger.append(&usage("x")), Ok(361));
 }
+
+#[test]
+fn old_rows_go_in_steps_and_the_hours_that_say_where_they_are_go_last() {
+    const HOUR: u64 = 3600;
+    let place = Place::new();
+    let mut store = Store::open(&place.config.path).unwrap();
+    let records: Vec<Record<'_>> = (0..10_u64)
+        .map(|n| Record {
+            time: at(START + HOUR * (n / 4)),
+            ..record("r")
+        })
+        .collect();
+    let numbered = (1..).zip(records.into_iter().map(Entry::Usage));
+    let batch: Vec<(u64, Entry<'_>)> = numbered.collect();
+    store.take(0, 10, &batch).unwrap();
+    // Eight rows are of the first two hours.
+    let before = i64::try_from((START + 2 * HOUR) * 1000).unwrap();
+    let left = || {
+        let database = rusqlite::Connection::open(&place.config.path).unwrap();
+        let count = |table: &str| {
+            let sql = format!("SELECT count(*) FROM {table}");
+            database
+                .query_row(&sql, [], |row| row.get::<_, u32>(0))
+                .unwrap()
+        };
+        (count("usage"), count("hourly"))
+    };
+    assert_eq!(left(), (10, 3));
+    for (most, gone, rows, hours) in [(3, 3, 7, 3), (5, 5, 2, 3), (5, 0, 2, 1), (5, 0, 2, 1)] {
+        assert_eq!(store.trim(before, most), Ok(gone));
+        assert_eq!(left(), (rows, hours));
+    }
+}
