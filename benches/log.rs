@@ -3,143 +3,38 @@
 //!
 //! `cargo bench --bench log`; the README beside this file says how to read it.
 
+mod walk;
+mod world;
+
 use std::fs::OpenOptions;
 use std::hint::black_box;
-use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use env_logger::{Builder, Logger, Target, WriteStyle};
-use http::{HeaderMap, HeaderValue, StatusCode};
 use log::{Level, LevelFilter, Log as _, Record};
-use standin::base::Endpoint;
-use standin::config::{self, Config, LogFormat, Surroundings, load};
+use standin::config::LogFormat;
 use standin::health::Board;
-use standin::journey::{Ask, Entry, Means, Receipt, run};
+use standin::journey::{Ask, Entry, Receipt};
 use standin::logs::Log;
-use standin::seam::{Broken, Client, Committed, Exchange, Gone, Head, Out, Outgoing};
 use tokio::time::Instant;
 
-struct Nowhere;
-
-impl Surroundings for Nowhere {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> std::io::Result<Vec<u8>> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
-}
-
-/// Providers of which `bad` always fails.
-struct World;
-
-struct Played(bool, Option<Bytes>);
+use world::World;
 
 const ANSWER: &str = r#"{"id":"c","model":"up","choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1000,"completion_tokens":200}}"#;
 
-impl Out for World {
-    type Exchange = Played;
-
-    async fn open(&self, target: &config::Target, _: bool) -> Result<Played, Broken> {
-        let answers = target.provider.name.as_str() != "bad";
-        Ok(Played(answers, answers.then(|| ANSWER.into())))
-    }
-}
-
-impl Exchange for Played {
-    async fn send(&mut self, _: &Outgoing<'_>) -> Result<(), Broken> {
-        Ok(())
-    }
-
-    async fn head(&mut self) -> Result<Head, Broken> {
-        let mut headers = HeaderMap::new();
-        let media = HeaderValue::from_static("application/json");
-        headers.insert("content-type", media);
-        let status = if self.0 {
-            StatusCode::OK
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        };
-        Ok(Head { status, headers })
-    }
-
-    async fn read(&mut self) -> Result<Option<Bytes>, Broken> {
-        Ok(self.1.take())
-    }
-
-    async fn release(self) {}
-}
-
-struct Guest;
-
-impl Client for Guest {
-    type Committed = Self;
-
-    async fn gone(&mut self) {
-        std::future::pending().await
-    }
-
-    async fn commit(self, _: Head) -> Result<Self, Gone> {
-        Ok(self)
-    }
-
-    async fn reply(self, _: Head, _: Vec<Bytes>) -> Result<(), Gone> {
-        Ok(())
-    }
-}
-
-impl Committed for Guest {
-    async fn gone(&mut self) {
-        std::future::pending().await
-    }
-
-    async fn write(&mut self, _: Bytes) -> Result<(), Gone> {
-        Ok(())
-    }
-
-    async fn end(self) -> Result<(), Gone> {
-        Ok(())
-    }
-
-    async fn break_off(self) {}
-}
-
-fn config() -> Config {
-    let text = "providers:\n  p: { base_url: \"http://127.0.0.1:1\" }\n  \
-                bad: { base_url: \"http://127.0.0.1:2\" }\nmodels:\n  \
-                p/gpt-4o: { price: { input: 2.5, output: 10 } }\n";
-    load("bench.yaml", text.as_bytes(), &Nowhere).expect("a good configuration")
-}
-
 /// A request that the first candidates fail and the last answers.
 fn ended(models: &[&str]) -> (Ask, Receipt) {
-    let config = config();
+    let config = world::config(
+        "providers:\n  p: { base_url: \"http://127.0.0.1:1\" }\n  \
+         bad: { base_url: \"http://127.0.0.1:2\" }\nmodels:\n  \
+         p/gpt-4o: { price: { input: 2.5, output: 10 } }\n",
+    );
     let board = Board::new(&config, None, Instant::now().into_std());
     let body = serde_json::json!({"models": models, "messages": []});
-    let ask = Ask::read(
-        Endpoint::Chat,
-        HeaderValue::from_static("6f1c0d4a9b2e4c7f8a3d5e6f7a8b9c0d"),
-        &HeaderMap::new(),
-        body.to_string().into(),
-        &config,
-    );
-    let ask = ask.expect("a good request");
-    let means = Means {
-        config: &config,
-        board: &board,
-        out: &World,
-        ledger: None,
-        dice: 0,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let ended = runtime.block_on(run(&ask, &means, None, Guest));
-    let mut receipt = ended.map_err(|(_, refusal)| refusal).expect("an answer");
+    let ask = world::ask(&config, body.to_string());
+    let world = World::new("application/json", vec![ANSWER.into()]);
+    let mut receipt = walk::receipt(&world, &config, &board, &ask);
     assert!(
         receipt
             .charged

@@ -5,6 +5,8 @@
 //! `cargo bench --bench receipt`; the README beside this file says how to read
 //! it. Writes to the folder of temporary files.
 
+mod world;
+
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,16 +14,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::HeaderMap;
 use standin::access::{Access, Holder};
-use standin::base::Endpoint;
-use standin::config::{self, Config, Digest, Surroundings, Target, load};
+use standin::config::{self, Config, Digest};
 use standin::health::{Board, Moment};
 use standin::journey::{self, Ask, Means};
 use standin::ledger::Ledger;
-use standin::seam::{Broken, Client, Committed, Exchange, Gone, Head, Out, Outgoing};
 use standin::spans::{Batch, Clock, Outlet, Spans};
 use standin::usage::Usd;
+
+use world::{Guest, World};
 
 const KEY: &str = "sk-standin-00000000000000000000000000000000000000000000000000000000000000ff";
 
@@ -31,96 +33,7 @@ const ANSWER: &str = r#"{"id":"chatcmpl-AbCdEfGhIjKlMnOpQrStUvWx","object":"chat
 /// The words of a stream, one event each; then its finish and its usage.
 const PIECES: usize = 50;
 
-struct Nowhere;
-
-impl Surroundings for Nowhere {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> std::io::Result<Vec<u8>> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
-}
-
-/// A provider that gives the same answer to everybody.
-struct Provider {
-    head: Head,
-    body: Vec<Bytes>,
-}
-
-struct Playing {
-    head: Option<Head>,
-    body: std::vec::IntoIter<Bytes>,
-}
-
-impl Out for Provider {
-    type Exchange = Playing;
-
-    async fn open(&self, _: &Target, _: bool) -> Result<Playing, Broken> {
-        Ok(Playing {
-            head: Some(self.head.clone()),
-            body: self.body.clone().into_iter(),
-        })
-    }
-}
-
-impl Exchange for Playing {
-    async fn send(&mut self, request: &Outgoing<'_>) -> Result<(), Broken> {
-        black_box(&request.body);
-        Ok(())
-    }
-
-    async fn head(&mut self) -> Result<Head, Broken> {
-        self.head.take().ok_or(Broken::Reset)
-    }
-
-    async fn read(&mut self) -> Result<Option<Bytes>, Broken> {
-        Ok(self.body.next())
-    }
-
-    async fn release(self) {}
-}
-
-/// A client that takes everything at once.
-struct Reader;
-
-impl Client for Reader {
-    type Committed = Self;
-
-    async fn gone(&mut self) {
-        std::future::pending().await
-    }
-
-    async fn commit(self, head: Head) -> Result<Self, Gone> {
-        black_box(head);
-        Ok(self)
-    }
-
-    async fn reply(self, head: Head, body: Vec<Bytes>) -> Result<(), Gone> {
-        black_box((head, body));
-        Ok(())
-    }
-}
-
-impl Committed for Reader {
-    async fn gone(&mut self) {
-        std::future::pending().await
-    }
-
-    async fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
-        black_box(bytes);
-        Ok(())
-    }
-
-    async fn end(self) -> Result<(), Gone> {
-        Ok(())
-    }
-
-    async fn break_off(self) {}
-}
-
-fn provider(stream: bool) -> Provider {
+fn provider(stream: bool) -> World {
     let event = |choice: &str, rest: &str| {
         Bytes::from(format!(
             "data: {{\"id\":\"chatcmpl-AbCd\",\"object\":\"chat.completion.chunk\",\"created\":1772368200,\
@@ -145,23 +58,7 @@ fn provider(stream: bool) -> Provider {
             vec![Bytes::from_static(ANSWER.as_bytes())],
         )
     };
-    let mut headers = HeaderMap::new();
-    for (name, value) in [
-        ("content-type", kind),
-        ("x-request-id", "req_0123456789abcdef"),
-    ] {
-        headers.insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
-    }
-    Provider {
-        head: Head {
-            status: StatusCode::OK,
-            headers,
-        },
-        body,
-    }
+    World::new(kind, body)
 }
 
 struct Folder(PathBuf);
@@ -197,7 +94,7 @@ impl House {
         if traced {
             text += "otlp: { endpoint: \"http://127.0.0.1:1\" }\n";
         }
-        let config = load("bench.yaml", text.as_bytes(), &Nowhere).expect("a good configuration");
+        let config = world::config(&text);
         let ledger = ledger.map(|path| {
             let settings = config::Ledger {
                 path: path.to_owned(),
@@ -215,7 +112,7 @@ impl House {
         }
     }
 
-    async fn serve(&self, headers: &HeaderMap, ask: &mut Ask, provider: &Provider, now: Duration) {
+    async fn serve(&self, headers: &HeaderMap, ask: &mut Ask, provider: &World, now: Duration) {
         let who = self.access.who(headers).expect("a known key");
         let now = Moment::at(now);
         let enter = |who: &Arc<Holder>| Arc::clone(who).enter(1000, now).expect("room");
@@ -230,7 +127,7 @@ impl House {
             ledger: self.ledger.as_ref(),
             dice: 0,
         };
-        let done = journey::run(ask, &means, who.map(enter), Reader).await;
+        let done = journey::run(ask, &means, who.map(enter), Guest).await;
         let receipt = done.ok().expect("it is not refused");
         assert!(receipt.charged.is_some());
         if let Some(spans) = &self.spans {
@@ -261,8 +158,7 @@ fn ask(config: &Config, stream: bool) -> Ask {
     let body = format!(
         r#"{{"model":"p/gpt-4o","stream":{stream},"messages":[{{"role":"user","content":"{prompt}"}}]}}"#
     );
-    let id = HeaderValue::from_static("6f1c0d4a9b2e4c7f8a3d5e6f7a8b9c0d");
-    Ask::read(Endpoint::Chat, id, &HeaderMap::new(), body.into(), config).expect("a good request")
+    world::ask(config, body)
 }
 
 fn receipt(c: &mut Criterion) {
