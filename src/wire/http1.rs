@@ -81,6 +81,19 @@ pub enum Chunk {
     End,
 }
 
+/// What [`Chunks`] finds at the beginning of some bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// So many bytes of framing, which is none of the body.
+    Framing(usize),
+    /// So many bytes of the body; never none.
+    Data(usize),
+    /// More bytes have to come first.
+    Wanting,
+    /// The body is over.
+    End,
+}
+
 /// Takes a body in chunks apart (RFC 9112 section 7.1). Extensions and
 /// trailers are read over.
 #[derive(Debug, Default)]
@@ -114,53 +127,61 @@ impl Chunks {
     /// No chunk can be read there, and nothing behind it.
     pub fn next(&mut self, come: &mut BytesMut) -> Result<Chunk, Malformed> {
         loop {
-            match self.state {
-                State::Size => {
-                    let Some(end) = line(come, MAX_LINE)? else {
-                        return Ok(Chunk::Wanting);
-                    };
-                    let size = size(come.get(..end).unwrap_or_default()).ok_or(Malformed)?;
-                    come.advance(end + 2);
-                    self.state = match size {
-                        0 => State::Trailers(0),
-                        size => State::Data(size),
-                    };
-                }
-                State::Data(left) => {
-                    if come.is_empty() {
-                        return Ok(Chunk::Wanting);
-                    }
-                    let size =
-                        usize::try_from(left).map_or(come.len(), |left| left.min(come.len()));
-                    self.state = match left - size as u64 {
-                        0 => State::Close,
-                        left => State::Data(left),
-                    };
-                    return Ok(Chunk::Data(come.split_to(size).freeze()));
-                }
-                State::Close => {
-                    match come.get(..2) {
-                        Some(b"\r\n") => come.advance(2),
-                        Some(_) => return Err(Malformed),
-                        None if come.first().is_some_and(|byte| *byte != b'\r') => {
-                            return Err(Malformed);
-                        }
-                        None => return Ok(Chunk::Wanting),
-                    }
-                    self.state = State::Size;
-                }
-                State::Trailers(read) => {
-                    let Some(end) = line(come, MAX_TRAILERS - read)? else {
-                        return Ok(Chunk::Wanting);
-                    };
-                    come.advance(end + 2);
-                    self.state = match end {
-                        0 => State::Over,
-                        end => State::Trailers((read + end).min(MAX_TRAILERS)),
-                    };
-                }
-                State::Over => return Ok(Chunk::End),
+            match self.find(come)? {
+                Found::Framing(size) => come.advance(size),
+                Found::Data(size) => return Ok(Chunk::Data(come.split_to(size).freeze())),
+                Found::Wanting => return Ok(Chunk::Wanting),
+                Found::End => return Ok(Chunk::End),
             }
+        }
+    }
+
+    /// What stands at the beginning of what has come. What is found there is
+    /// taken by that: the next call is about what follows it.
+    ///
+    /// # Errors
+    /// No chunk can be read there, and nothing behind it.
+    pub fn find(&mut self, come: &[u8]) -> Result<Found, Malformed> {
+        match self.state {
+            State::Size => {
+                let Some(end) = line(come, MAX_LINE)? else {
+                    return Ok(Found::Wanting);
+                };
+                let size = size(come.get(..end).unwrap_or_default()).ok_or(Malformed)?;
+                self.state = match size {
+                    0 => State::Trailers(0),
+                    size => State::Data(size),
+                };
+                Ok(Found::Framing(end + 2))
+            }
+            State::Data(_) if come.is_empty() => Ok(Found::Wanting),
+            State::Data(left) => {
+                let size = usize::try_from(left).map_or(come.len(), |left| left.min(come.len()));
+                self.state = match left - size as u64 {
+                    0 => State::Close,
+                    left => State::Data(left),
+                };
+                Ok(Found::Data(size))
+            }
+            State::Close => match come {
+                [b'\r', b'\n', ..] => {
+                    self.state = State::Size;
+                    Ok(Found::Framing(2))
+                }
+                [] | [b'\r'] => Ok(Found::Wanting),
+                [_, ..] => Err(Malformed),
+            },
+            State::Trailers(read) => {
+                let Some(end) = line(come, MAX_TRAILERS - read)? else {
+                    return Ok(Found::Wanting);
+                };
+                self.state = match end {
+                    0 => State::Over,
+                    end => State::Trailers((read + end).min(MAX_TRAILERS)),
+                };
+                Ok(Found::Framing(end + 2))
+            }
+            State::Over => Ok(Found::End),
         }
     }
 }
@@ -168,7 +189,7 @@ impl Chunks {
 /// How long the line at the beginning is, without its end; nothing where that
 /// has not come yet. A line ends as RFC 9112 has it: one that other readers
 /// could end elsewhere is malformed.
-fn line(come: &BytesMut, longest: usize) -> Result<Option<usize>, Malformed> {
+fn line(come: &[u8], longest: usize) -> Result<Option<usize>, Malformed> {
     let within = come.get(..longest + 2).unwrap_or(come);
     let Some(end) = memchr::memchr2(b'\r', b'\n', within) else {
         return if come.len() > longest {
