@@ -1,10 +1,13 @@
 //! The head of a request to a provider: what the client sent that may cross,
 //! and what the configuration and the credential add.
 
+use std::io::Write;
+
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use pingora_http::RequestHeader;
 
+use super::http1::SMALL;
 use super::line::{KeyHeader, Line};
 use crate::dialect::path;
 use crate::seam::Outgoing;
@@ -39,32 +42,23 @@ impl Line {
         theirs.chain(own().map(|(name, value)| (name, value)))
     }
 
-    /// The request's head for this provider. HTTP/2 wants an absolute URI and
-    /// no `host`.
+    /// The request's head for this provider as HTTP/2 wants it: with an
+    /// absolute URI and no `host`.
     pub(super) fn head(
         &self,
         request: &Outgoing<'_>,
         upstream_model: &str,
-        is_h2: bool,
     ) -> Option<RequestHeader> {
-        let mut uri = Uri::builder().path_and_query(self.path(request, upstream_model)?);
-        if is_h2 {
-            let scheme = if self.url.tls { "https" } else { "http" };
-            uri = uri.scheme(scheme).authority(self.authority.as_bytes());
-        }
+        let uri = Uri::builder()
+            .path_and_query(self.path(request, upstream_model)?)
+            .scheme(if self.url.tls { "https" } else { "http" })
+            .authority(self.authority.as_bytes());
         let mut head = Request::new(()).into_parts().0;
         head.method = Method::POST;
         head.uri = uri.build().ok()?;
-        head.version = if is_h2 {
-            Version::HTTP_2
-        } else {
-            Version::HTTP_11
-        };
+        head.version = Version::HTTP_2;
         head.headers
             .reserve(request.headers.len() + self.headers.len() + 4);
-        if !is_h2 {
-            head.headers.insert(header::HOST, self.authority.clone());
-        }
         for (name, value) in self.headers(request, &self.key.load()) {
             head.headers.append(name.clone(), value.clone());
         }
@@ -73,15 +67,16 @@ impl Line {
         Some(RequestHeader::from(head))
     }
 
-    /// The same as HTTP/1.1 writes it (RFC 9112), with room behind it for
-    /// `more` bytes.
+    /// The same as HTTP/1.1 writes it (RFC 9112), with room behind it for a
+    /// small body.
     pub(super) fn written_head(
         &self,
         request: &Outgoing<'_>,
         upstream_model: &str,
-        more: usize,
     ) -> Option<Vec<u8>> {
         let path = self.path(request, upstream_model)?;
+        let size = request.body.len();
+        let more = if size <= SMALL { size } else { 0 };
         let mut head = Vec::with_capacity(USUAL_HEAD + more);
         head.extend_from_slice(b"POST ");
         head.extend_from_slice(path.as_str().as_bytes());
@@ -93,9 +88,7 @@ impl Line {
             head.extend_from_slice(b": ");
             head.extend_from_slice(value.as_bytes());
         }
-        head.extend_from_slice(b"\r\ncontent-length: ");
-        head.extend_from_slice(HeaderValue::from(request.body.len()).as_bytes());
-        head.extend_from_slice(b"\r\n\r\n");
+        write!(head, "\r\ncontent-length: {size}\r\n\r\n").ok()?;
         Some(head)
     }
 }
@@ -105,7 +98,6 @@ mod tests {
     use std::path::Path;
 
     use http::HeaderMap;
-    use pingora_core::protocols::http::v1::client::http_req_header_to_wire;
 
     use super::*;
     use crate::base::Endpoint;
@@ -124,22 +116,30 @@ mod tests {
         }
     }
 
-    /// A head's lines: names in lower case, the headers in any order.
+    /// A written head's lines, the headers in any order.
     fn lines(head: &[u8]) -> (String, Vec<String>) {
         let head = std::str::from_utf8(head).unwrap();
         let mut lines = head.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
         let first = lines.next().unwrap().to_owned();
-        let header = |line: &str| {
-            let (name, value) = line.split_once(": ").unwrap();
-            format!("{}: {value}", name.to_ascii_lowercase())
-        };
-        let mut headers: Vec<String> = lines.map(header).collect();
+        let mut headers: Vec<String> = lines.map(str::to_owned).collect();
         headers.sort();
         (first, headers)
     }
 
+    /// The same of one for HTTP/2.
+    fn lines_of(head: &RequestHeader) -> (String, Vec<String>) {
+        let path = head.uri.path_and_query().unwrap();
+        let host = format!("host: {}", head.uri.authority().unwrap());
+        let header = |(name, value): (&HeaderName, &HeaderValue)| {
+            format!("{name}: {}", value.to_str().unwrap())
+        };
+        let mut headers: Vec<String> = head.headers.iter().map(header).chain([host]).collect();
+        headers.sort();
+        (format!("POST {path} HTTP/1.1"), headers)
+    }
+
     #[test]
-    fn small_and_large_requests_have_the_same_head() {
+    fn http_1_1_and_http_2_have_the_same_head() {
         let text = "providers:\n  a: { base_url: \"http://127.0.0.1:1/v1\", api_key: k, \
                     headers: { OpenAI-Project: ours, x-more: ours } }\n  \
                     b: { kind: azure, base_url: \"https://x.example\", api_key: k, \
@@ -166,10 +166,9 @@ mod tests {
                     body: [bytes::Bytes::from_static(b"{}")].into_iter().collect(),
                     trace,
                 };
-                let small = line.written_head(&request, "a model", 2).unwrap();
-                let large = line.head(&request, "a model", false).unwrap();
-                let large = http_req_header_to_wire(&large).unwrap();
-                assert_eq!(lines(&small), lines(&large), "{}", provider.name);
+                let http1 = line.written_head(&request, "a model").unwrap();
+                let http2 = line.head(&request, "a model").unwrap();
+                assert_eq!(lines(&http1), lines_of(&http2), "{}", provider.name);
             }
         }
     }

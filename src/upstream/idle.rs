@@ -11,17 +11,18 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
+
+use super::transport::Transport;
 
 /// How long an idle connection is kept. Providers close theirs after a minute
 /// or more.
 pub(super) const IDLE: Duration = Duration::from_secs(55);
 
-/// Idle connections kept in all. One costs a socket and some 4 KiB; the most
-/// that a burst leaves behind should not outgrow what it took to serve it.
+/// Idle connections kept in all. One costs a socket; the most that a burst
+/// leaves behind should not outgrow what it took to serve it.
 pub(super) const MOST: usize = 4096;
 
 /// Idle connections to one address.
@@ -36,7 +37,7 @@ pub(super) struct Idle {
 
 #[derive(Debug)]
 struct Kept {
-    stream: Stream,
+    stream: Transport,
     since: Instant,
 }
 
@@ -50,7 +51,7 @@ impl Idle {
     }
 
     /// A connection that is still open, as far as can be known here.
-    pub(super) fn take(&self) -> Option<Stream> {
+    pub(super) fn take(&self) -> Option<Transport> {
         loop {
             let mut kept = self.kept.lock().pop()?;
             self.all.fetch_sub(1, Ordering::Relaxed);
@@ -61,7 +62,7 @@ impl Idle {
     }
 
     /// Keeps a connection whose last answer has been read to its end.
-    pub(super) fn put(&self, stream: Stream) {
+    pub(super) fn put(&self, stream: Transport) {
         let since = Instant::now();
         let mut kept = self.kept.lock();
         let oldest = if self.all.load(Ordering::Relaxed) < MOST {
@@ -105,7 +106,7 @@ impl Drop for Idle {
 
 /// Whether a connection is open and silent: an end, an error, or bytes that
 /// nobody asked for mean that it serves no other request.
-fn is_open(stream: &mut Stream) -> bool {
+fn is_open(stream: &mut Transport) -> bool {
     let mut byte = [0];
     let read = std::future::poll_fn(|context| {
         let mut into = ReadBuf::new(&mut byte);
@@ -120,17 +121,25 @@ fn is_open(stream: &mut Stream) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use pingora_core::protocols::l4::stream::Stream as Tcp;
+    use std::os::fd::{AsRawFd, RawFd};
+
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
-    async fn pair() -> (Stream, TcpStream) {
+    async fn pair() -> (Transport, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let (ours, theirs) = tokio::join!(TcpStream::connect(at), listener.accept());
-        (Box::new(Tcp::from(ours.unwrap())), theirs.unwrap().0)
+        (Transport::Plain(ours.unwrap()), theirs.unwrap().0)
+    }
+
+    fn id(of: &Transport) -> RawFd {
+        match of {
+            Transport::Plain(tcp) => tcp.as_raw_fd(),
+            Transport::Tls(stream) => stream.id(),
+        }
     }
 
     fn idle() -> Idle {
@@ -138,7 +147,7 @@ mod tests {
     }
 
     /// Waits until the runtime has heard what the other side did.
-    async fn heard(stream: &mut Stream) {
+    async fn heard(stream: &mut Transport) {
         let mut none = [];
         let mut into = ReadBuf::new(&mut none);
         while is_open(stream) {
@@ -151,11 +160,11 @@ mod tests {
     async fn the_last_one_put_is_the_first_one_taken() {
         let idle = idle();
         let ((one, _keep), (two, _keep_too)) = (pair().await, pair().await);
-        let (first, second) = (one.id(), two.id());
+        let (first, second) = (id(&one), id(&two));
         idle.put(one);
         idle.put(two);
-        assert_eq!(idle.take().map(|stream| stream.id()), Some(second));
-        assert_eq!(idle.take().map(|stream| stream.id()), Some(first));
+        assert_eq!(idle.take().map(|stream| id(&stream)), Some(second));
+        assert_eq!(idle.take().map(|stream| id(&stream)), Some(first));
         assert!(idle.take().is_none());
         assert_eq!(idle.all.load(Ordering::Relaxed), 0);
     }
@@ -165,7 +174,7 @@ mod tests {
         for speaks in [false, true] {
             let idle = idle();
             let ((good, _keep), (mut bad, mut theirs)) = (pair().await, pair().await);
-            let id = good.id();
+            let wanted = id(&good);
             if speaks {
                 theirs
                     .write_all(b"HTTP/1.1 408 Late\r\n\r\n")
@@ -177,7 +186,7 @@ mod tests {
             heard(&mut bad).await;
             idle.put(good);
             idle.put(bad);
-            assert_eq!(idle.take().map(|stream| stream.id()), Some(id));
+            assert_eq!(idle.take().map(|stream| id(&stream)), Some(wanted));
         }
     }
 
@@ -201,12 +210,12 @@ mod tests {
         let all = Arc::new(AtomicUsize::new(MOST - 1));
         let (idle, other) = (Idle::new(Arc::clone(&all)), Idle::new(Arc::clone(&all)));
         let ((one, _a), (two, _b), (three, _c)) = (pair().await, pair().await, pair().await);
-        let newest = two.id();
+        let newest = id(&two);
         idle.put(one);
         idle.put(two);
         other.put(three);
         assert_eq!((idle.len(), other.len()), (1, 0));
-        assert_eq!(idle.take().map(|stream| stream.id()), Some(newest));
+        assert_eq!(idle.take().map(|stream| id(&stream)), Some(newest));
         drop((idle, other));
         assert_eq!(all.load(Ordering::Relaxed), MOST - 1);
     }

@@ -1,14 +1,19 @@
-//! The way out: connections to providers over pingora's connectors.
+//! The way out: connections to providers. HTTP/1.1 is our own, TLS and HTTP/2
+//! are pingora's.
 //!
 //! One pool for the whole process; one `Line` for each provider of a
 //! configuration.
 
+mod answer;
 mod exchange;
 mod head;
+mod http1;
+mod http2;
 mod idle;
 mod line;
 mod place;
 mod post;
+mod transport;
 
 use std::collections::HashMap;
 use std::sync::Arc;

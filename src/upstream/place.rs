@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use pingora_core::connectors::http::v2::Connector;
-use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::protocols::http::v2::client::Http2Session;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorType, Result as Pingora};
+use pingora_error::{Error, ErrorType, OrErr, Result as Pingora};
 
 use super::idle::Idle;
+use super::transport::Transport;
 use crate::config::{BaseUrl, HttpVersion};
 
 /// Streams on one HTTP/2 connection; servers allow 100 or more.
@@ -25,6 +25,8 @@ const H2_PING: Duration = Duration::from_secs(20);
 /// One address of a provider.
 #[derive(Debug)]
 pub(super) struct Place {
+    address: SocketAddr,
+    tls: bool,
     pub(super) peer: HttpPeer,
     pub(super) idle: Idle,
 }
@@ -48,13 +50,15 @@ impl Place {
         peer.options.max_h2_streams = H2_STREAMS;
         peer.options.h2_ping_interval = Some(H2_PING);
         Self {
+            address,
+            tls: url.tls,
             peer,
             idle: Idle::new(Arc::clone(all)),
         }
     }
 
     pub(super) fn is_at(&self, address: &SocketAddr) -> bool {
-        self.peer._address.as_inet() == Some(address)
+        self.address == *address
     }
 
     /// A connection; a `fresh` one has not served before.
@@ -91,11 +95,17 @@ impl Place {
 
     async fn connect(&self, by: &Connector) -> Pingora<Connection> {
         if self.peer.options.alpn.get_max_http_version() == 1 {
-            let stream = by.transport().new_stream(&self.peer).await?;
-            return Ok(Connection::Http1(stream));
+            let transport = if self.tls {
+                Transport::Tls(by.transport().new_stream(&self.peer).await?)
+            } else {
+                let plain = Transport::plain(self.address).await;
+                plain.or_err(ErrorType::ConnectError, "connecting")?
+            };
+            return Ok(Connection::Http1(transport));
         }
         match by.new_http_session::<_, ()>(&self.peer).await? {
-            HttpSession::H1(session) => Ok(Connection::Http1(session.into_inner())),
+            // The server knows nothing newer.
+            HttpSession::H1(session) => Ok(Connection::Http1(Transport::Tls(session.into_inner()))),
             HttpSession::H2(session) => Ok(Connection::Http2(Box::new(session))),
             HttpSession::Custom(()) => {
                 Error::e_explain(ErrorType::InternalError, "no custom protocol is set")
@@ -106,7 +116,7 @@ impl Place {
 
 /// A connection that serves one request.
 pub(super) enum Connection {
-    Http1(Stream),
+    Http1(Transport),
     Http2(Box<Http2Session>),
 }
 

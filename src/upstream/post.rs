@@ -1,38 +1,46 @@
 //! A request that is not a client's: one body to one address, and its answer.
 
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Uri, Version, header};
+use http::{HeaderName, HeaderValue};
+use parking_lot::Mutex;
 use pingora_core::connectors::ConnectorOptions;
-use pingora_core::connectors::http::Connector;
-use pingora_core::protocols::http::client::HttpSession;
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_http::RequestHeader;
+use pingora_core::connectors::http::v2::Connector;
 
-use super::MAX_INTERIM;
-use crate::config::BaseUrl;
+use super::http1::Session;
+use super::place::{Connection, Place};
+use super::transport::Transport;
+use crate::config::{BaseUrl, HttpVersion};
 use crate::seam::{Broken, Head};
+use crate::wire::Body;
 
 /// Of an answer so much is read; nothing that is asked here says more.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// Idle connections that are kept; one is used at a time.
+/// TLS sessions that are remembered; one address is used at a time.
 const MAX_IDLE: usize = 2;
 
-/// How long the connection is kept for the next.
-const IDLE: Duration = Duration::from_secs(30);
-
 /// Connections of its own, apart from those to providers.
-pub struct Post(Connector);
+pub struct Post {
+    connector: Connector,
+    /// Where the last request went, and the way there.
+    last: Mutex<Option<(BaseUrl, Arc<Place>)>>,
+    idle: Arc<AtomicUsize>,
+}
 
 impl Post {
     /// With no connection yet. A [`Pool`](super::Pool) has to be there before:
     /// it says where the system's certificates cannot be read.
     pub fn new() -> Self {
-        Self(Connector::new(Some(ConnectorOptions::new(MAX_IDLE))))
+        Self {
+            connector: Connector::new(Some(ConnectorOptions::new(MAX_IDLE))),
+            last: Mutex::new(None),
+            idle: Arc::default(),
+        }
     }
 
     /// Posts a JSON body to a path below an address, over HTTP/1.1, and gives
@@ -48,17 +56,15 @@ impl Post {
         headers: &[(HeaderName, HeaderValue)],
         body: Bytes,
     ) -> Result<(Head, Vec<u8>), Broken> {
-        let (mut session, peer) = self.session(url).await?;
-        let request = head(url, path, headers, body.len()).ok_or(Broken::Connect)?;
-        let written = session.write_request_header(Box::new(request)).await;
-        written.map_err(|_| Broken::Reset)?;
-        // What breaks from here on may have been answered all the same.
-        let mut is_sent = session.write_request_body(body, true).await.is_ok();
-        is_sent &= session.finish_request_body().await.is_ok();
-        let head = answer_head(&mut session).await?;
+        let (mut session, place) = self.session(url).await?;
+        let request = head(url, path, headers, body.len());
+        // What breaks while it is sent may have been answered all the same.
+        let sent = session.send(request, &Body::from(body)).await;
+        sent.map_err(|_| Broken::Reset)?;
+        let head = session.head().await.map_err(|_| Broken::Reset)?;
         let mut answer = Vec::new();
         let is_whole = loop {
-            match session.read_response_body().await {
+            match session.read().await {
                 Ok(Some(piece)) if answer.len() + piece.len() <= MAX_ANSWER => {
                     answer.extend_from_slice(&piece);
                 }
@@ -66,16 +72,14 @@ impl Post {
                 Ok(Some(_)) | Err(_) => break false,
             }
         };
-        if is_sent && is_whole {
-            self.0
-                .release_http_session(session, &*peer, Some(IDLE))
-                .await;
+        if let Some(transport) = session.into_idle().filter(|_| is_whole) {
+            place.idle.put(transport);
         }
         Ok((head, answer))
     }
 
     /// The first of the addresses that takes a connection.
-    async fn session(&self, url: &BaseUrl) -> Result<(HttpSession, Arc<HttpPeer>), Broken> {
+    async fn session(&self, url: &BaseUrl) -> Result<(Session<Transport>, Arc<Place>), Broken> {
         let addresses: Vec<SocketAddr> = match url.host.parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, url.port)],
             Err(_) => tokio::net::lookup_host((url.host.as_str(), url.port))
@@ -84,13 +88,25 @@ impl Post {
                 .collect(),
         };
         for address in addresses {
-            let mut peer = HttpPeer::new(address, url.tls, url.host.clone());
-            peer.options.set_http_version(1, 1);
-            if let Ok((session, _)) = self.0.get_http_session(&peer).await {
-                return Ok((session, Arc::new(peer)));
+            let place = self.place(url, address);
+            if let Ok(opened) = place.open(&self.connector, false).await
+                && let Connection::Http1(transport) = opened.connection
+            {
+                *self.last.lock() = Some((url.clone(), Arc::clone(&place)));
+                return Ok((Session::new(transport), place));
             }
         }
         Err(Broken::Connect)
+    }
+
+    /// The place at an address: the last one, if it is that.
+    fn place(&self, url: &BaseUrl, address: SocketAddr) -> Arc<Place> {
+        let last = self.last.lock();
+        let is_last = |(at, place): &&(BaseUrl, Arc<Place>)| at == url && place.is_at(&address);
+        match last.as_ref().filter(is_last) {
+            Some((_, place)) => Arc::clone(place),
+            None => Arc::new(Place::new(address, url, HttpVersion::Http1, &self.idle)),
+        }
     }
 }
 
@@ -100,41 +116,33 @@ impl Default for Post {
     }
 }
 
+/// The request's head (RFC 9112); what is given takes the place of our own.
 fn head(
     url: &BaseUrl,
     path: &str,
     headers: &[(HeaderName, HeaderValue)],
     length: usize,
-) -> Option<RequestHeader> {
-    let mut head = http::Request::new(()).into_parts().0;
-    head.method = Method::POST;
-    head.uri = Uri::try_from(format!("{}{path}", url.path)).ok()?;
-    head.version = Version::HTTP_11;
-    let host = HeaderValue::from_str(&url.authority()).ok()?;
-    let json = HeaderValue::from_static("application/json");
-    let agent = HeaderValue::from_static(concat!("standin/", env!("CARGO_PKG_VERSION")));
-    head.headers.insert(header::HOST, host);
-    head.headers.insert(header::CONTENT_TYPE, json);
-    head.headers.insert(header::USER_AGENT, agent);
-    head.headers
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    for (name, value) in headers {
-        head.headers.insert(name.clone(), value.clone());
-    }
-    Some(RequestHeader::from(head))
-}
-
-async fn answer_head(session: &mut HttpSession) -> Result<Head, Broken> {
-    for _ in 0..=MAX_INTERIM {
-        let read = session.read_response_header().await;
-        read.map_err(|_| Broken::Reset)?;
-        let head = session.response_header().ok_or(Broken::Reset)?;
-        if !head.status.is_informational() {
-            return Ok(Head {
-                status: head.status,
-                headers: head.headers.clone(),
-            });
+) -> Vec<u8> {
+    let mut head = Vec::new();
+    let agent = concat!("standin/", env!("CARGO_PKG_VERSION"));
+    // Writing to memory does not fail.
+    let _ = write!(
+        head,
+        "POST {}{path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}\r\n",
+        url.path,
+        url.authority(),
+    );
+    for (name, value) in [("content-type", "application/json"), ("user-agent", agent)] {
+        if headers.iter().all(|(given, _)| given != name) {
+            let _ = write!(head, "{name}: {value}\r\n");
         }
     }
-    Err(Broken::Reset)
+    for (name, value) in headers {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
 }
