@@ -6,15 +6,15 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::timeout;
 
 use super::answer::{Framing, Heads, Opening};
+use crate::patience::within;
 use crate::seam::Head;
 use crate::wire::Body;
 use crate::wire::http1::{Chunk, Malformed};
@@ -140,7 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             let mut slices = slices.get_mut(..count).unwrap_or_default();
             let write = poll_fn(|context| self.poll_write(context, &mut slices));
-            match in_time(WRITE, write).await {
+            match within(WRITE, write).await {
                 Some(Ok(Wrote::All)) => {}
                 Some(Ok(Wrote::Answered(come))) => return come,
                 Some(Err(_)) | None => return self.last_look().await,
@@ -179,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// A write has failed: the provider may have answered all the same.
     async fn last_look(&mut self) -> Result<(), Fault> {
-        let come = timeout(LAST_LOOK, poll_fn(|context| self.poll_head(context)));
+        let come = within(LAST_LOOK, poll_fn(|context| self.poll_head(context)));
         let late = Err(Fault::Lost(ErrorKind::TimedOut));
         come.await.unwrap_or(late)
     }
@@ -291,16 +291,6 @@ fn poll_read<S: AsyncRead + Unpin, T>(
     let taken = read.map_ok(|()| take(into.filled()));
     SCRATCH.set(scratch);
     taken
-}
-
-/// Waits for something no longer than this. Makes no timer where it is ready.
-async fn in_time<T>(longest: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let mut work = pin!(work);
-    let at_once = poll_fn(|context| Poll::Ready(work.as_mut().poll(context)));
-    match at_once.await {
-        Poll::Ready(done) => Some(done),
-        Poll::Pending => timeout(longest, work).await.ok(),
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::place::{Opened, Place};
 use crate::base::Secret;
 use crate::config::{BaseUrl, Credential, HttpVersion, Provider};
 use crate::dialect::{Kind, api_key_header};
+use crate::patience::within;
 use crate::seam::Broken;
 
 /// How soon a look-up that failed is tried again: a crowd of requests for a
@@ -122,19 +123,19 @@ impl Line {
         for (nth, place) in peers.iter().enumerate() {
             // An address that swallows everything leaves time for the others.
             let left = u32::try_from(peers.len() - nth).unwrap_or(u32::MAX);
-            match timeout(longest / left, place.open(connector, fresh)).await {
-                Ok(Ok(opened)) => return Ok(opened),
-                Ok(Err(error)) if !fresh && *error.etype() == ErrorType::H2Error => {
+            match within(longest / left, place.open(connector, fresh)).await {
+                Some(Ok(opened)) => return Ok(opened),
+                Some(Err(error)) if !fresh && *error.etype() == ErrorType::H2Error => {
                     let kind = error.etype().as_str();
                     log::debug!("a dead connection to {}: {kind}", place.peer._address);
                     return Err(Broken::Stale);
                 }
                 // No more of the error: it may quote what the other end says.
-                Ok(Err(error)) => {
+                Some(Err(error)) => {
                     let kind = error.etype().as_str();
                     log::debug!("connecting to {}: {kind}", place.peer._address);
                 }
-                Err(_) => log::debug!("connecting to {}: out of time", place.peer._address),
+                None => log::debug!("connecting to {}: out of time", place.peer._address),
             }
         }
         Err(Broken::Connect)

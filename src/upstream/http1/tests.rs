@@ -1,6 +1,7 @@
 //! Over scripted streams: every framing, however it comes and wherever it ends.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 
 use super::*;
 use crate::upstream::answer::MAX_HEAD;
