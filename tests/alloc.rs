@@ -1,11 +1,12 @@
 //! What a request costs in memory before it is sent on: nothing to read it or
 //! to ask live state, and a few small pieces to splice it, whatever its size.
 //! And what is nothing too: an answer that says nothing of limits, metering, and
-//! counting.
+//! counting. The way to a provider and back costs a few pieces more.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ use standin::journey::{Ask, Charged, End, Receipt, Trail};
 use standin::logs::Log;
 use standin::metrics::{Answered, Counts, Ended};
 use standin::outcome::{Blame, Outcome, Skip};
+use standin::seam::{Exchange, Out, Outgoing};
+use standin::upstream::{Pool, Ways};
 use standin::usage::{Price, PriceSet, Rates, Tokens, Usd, per_million};
 use standin::wire::Edits;
 use standin::wire::Peek;
@@ -309,5 +312,88 @@ fn a_request_is_logged_without_allocating() {
         // The first line of a thread makes its buffer; of a second, its time.
         let fewest = (0..100).map(|_| counted(|| log.request(&ask, &receipt)).1);
         assert_eq!(fewest.min(), Some(0), "{format:?}");
+    }
+}
+
+/// Answers whatever it is asked with this, over and over, on one connection.
+fn provider(answer: Vec<u8>, asked: usize) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let at = listener.local_addr().expect("it is bound");
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().expect("a client");
+        let mut come = vec![0; 64 << 10];
+        let mut size = 0;
+        while let Ok(read @ 1..) = client.read(&mut come) {
+            size += read;
+            // Every request ends in this, and has it nowhere else.
+            if come[..read].ends_with(b"}") {
+                assert!(size > asked);
+                size = 0;
+                client.write_all(&answer).expect("the client is there");
+            }
+        }
+    });
+    at
+}
+
+/// What one request to a provider over a kept connection allocates: from the
+/// pool, there and back.
+#[test]
+fn a_request_to_a_provider_allocates_little() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let body: standin::wire::Body = [&b"{\"model\":"[..], &[b'x'; 2000], b"}"]
+        .into_iter()
+        .map(Bytes::copy_from_slice)
+        .collect();
+    let said = "y".repeat(2000);
+    let head = "HTTP/1.1 200 OK\r\ndate: now\r\ncontent-type: application/json\r\n";
+    let length = format!("{head}content-length: {}\r\n\r\n{said}", said.len());
+    let chunked = format!(
+        "{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{said}\r\n0\r\n\r\n",
+        said.len()
+    );
+    for (answer, most) in [(length, 8), (chunked, 8)] {
+        let at = provider(answer.into_bytes(), body.len());
+        let text = format!("providers: {{ p: {{ base_url: 'http://{at}/v1', api_key: k }} }}\n");
+        let config = config::load("t.yaml", text.as_bytes(), &Nothing).expect("it is valid");
+        let model = config.model(&ModelName::from("p/m")).expect("it is known");
+        let pool = Pool::new().expect("certificates");
+        let ways = Ways::new(&config, &pool, None).expect("no files");
+        let headers = HeaderMap::from_iter([(
+            http::header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )]);
+        let request = Outgoing {
+            endpoint: Endpoint::Chat,
+            headers: &headers,
+            trace: None,
+            body: body.clone(),
+        };
+        let ask = async || {
+            let opened = ways.open(&model.targets[0], false).await;
+            let mut exchange = opened.expect("it listens");
+            exchange.send(&request).await.expect("it reads");
+            let head = exchange.head().await.expect("it answers");
+            let mut size = 0;
+            while let Some(piece) = exchange.read().await.expect("its body") {
+                size += piece.len();
+            }
+            exchange.release().await;
+            (head.status, size)
+        };
+        let fewest = runtime.block_on(async {
+            let mut fewest = (usize::MAX, 0);
+            for _ in 0..20 {
+                let before = COUNTED.get();
+                assert_eq!(ask().await, (StatusCode::OK, said.len()));
+                let after = COUNTED.get();
+                fewest = fewest.min((after.0 - before.0, after.1 - before.1));
+            }
+            fewest
+        });
+        assert!(fewest.0 <= most, "{fewest:?}");
     }
 }

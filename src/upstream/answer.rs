@@ -244,13 +244,15 @@ impl Framing {
             Self::Chunks(chunks) => {
                 let next = chunks.next(come)?;
                 let next = match next {
-                    Chunk::Data(first) if first.len() < SMALL && come.len() > 2 => {
-                        let mut all = BytesMut::with_capacity(first.len() + come.len());
-                        all.extend_from_slice(&first);
+                    Chunk::Data(first) if first.len() < SMALL => {
                         // An error is met again behind what was good.
-                        let (used, _) = gather(chunks, come, &mut all);
+                        let (found, used, _) = gather(chunks, &first, come);
+                        let all = match found {
+                            Gathered::One(_) => None,
+                            Gathered::Many(all) => Some(all.freeze()),
+                        };
                         come.advance(used);
-                        Chunk::Data(all.freeze())
+                        Chunk::Data(all.unwrap_or(first))
                     }
                     Chunk::Data(_) | Chunk::Wanting | Chunk::End => next,
                 };
@@ -277,9 +279,12 @@ impl Framing {
                 (piece, size, Ok(()))
             }
             Self::Chunks(chunks) => {
-                let mut all = BytesMut::with_capacity(read.len());
-                let (used, found) = gather(chunks, read, &mut all);
-                (all.freeze(), used, found)
+                let (all, used, found) = gather(chunks, &[], read);
+                let piece = match all {
+                    Gathered::One(data) => Bytes::copy_from_slice(data),
+                    Gathered::Many(all) => all.freeze(),
+                };
+                (piece, used, found)
             }
             Self::Over => (Bytes::new(), 0, Ok(())),
         };
@@ -306,10 +311,24 @@ impl Framing {
     }
 }
 
-/// Takes all chunks apart that are there; gives how many bytes they took, and
-/// what is wrong with the next one.
-fn gather(chunks: &mut Chunks, come: &[u8], into: &mut BytesMut) -> (usize, Result<(), Malformed>) {
+/// The data of chunks that have come together.
+enum Gathered<'a> {
+    /// As it lies there; may be empty.
+    One(&'a [u8]),
+    /// Copied behind each other.
+    Many(BytesMut),
+}
+
+/// Takes all chunks apart that are there, and puts their data behind `first`,
+/// which may be empty. Gives also how many bytes they took, and what is wrong
+/// with the next one.
+fn gather<'a>(
+    chunks: &mut Chunks,
+    first: &'a [u8],
+    come: &'a [u8],
+) -> (Gathered<'a>, usize, Result<(), Malformed>) {
     let mut rest = come;
+    let mut all = Gathered::One(first);
     let found = loop {
         let (size, is_data) = match chunks.find(rest) {
             Ok(Found::Data(size)) => (size, true),
@@ -319,9 +338,21 @@ fn gather(chunks: &mut Chunks, come: &[u8], into: &mut BytesMut) -> (usize, Resu
         };
         let (now, later) = rest.split_at_checked(size).unwrap_or((rest, &[]));
         if is_data {
-            into.extend_from_slice(now);
+            all = match all {
+                Gathered::One([]) => Gathered::One(now),
+                Gathered::One(one) => {
+                    let mut all = BytesMut::with_capacity(one.len() + rest.len());
+                    all.extend_from_slice(one);
+                    all.extend_from_slice(now);
+                    Gathered::Many(all)
+                }
+                Gathered::Many(mut all) => {
+                    all.extend_from_slice(now);
+                    Gathered::Many(all)
+                }
+            };
         }
         rest = later;
     };
-    (come.len() - rest.len(), found)
+    (all, come.len() - rest.len(), found)
 }
