@@ -13,7 +13,7 @@ use crate::wire::sse::{Frame, Framer};
 use crate::wire::{Left, Quota, headers, json, reset};
 
 /// The first byte says how the rest is cut into chunks.
-fn chunks(data: &[u8]) -> (&[u8], impl Iterator<Item = &[u8]>) {
+pub(super) fn chunks(data: &[u8]) -> (&[u8], impl Iterator<Item = &[u8]>) {
     let (size, rest) = data.split_first().map_or((1, data), |(first, rest)| {
         (usize::from(*first % 32) + 1, rest)
     });

@@ -15,7 +15,7 @@ use crate::wire::http1::{
 };
 
 /// A head longer than this, with the empty lines before it, is refused.
-pub(super) const MAX_HEAD: usize = (1 << 20) - 1;
+pub(crate) const MAX_HEAD: usize = (1 << 20) - 1;
 
 /// What every head begins with. Who says something else will not come to a
 /// head's end.
@@ -27,16 +27,16 @@ const SMALL: usize = 4 << 10;
 
 /// An answer's own head, and what follows from it.
 #[derive(Debug)]
-pub(super) struct Opening {
-    pub(super) head: Head,
-    pub(super) body: Framing,
+pub(crate) struct Opening {
+    pub(crate) head: Head,
+    pub(crate) body: Framing,
     /// The connection may serve another request behind this answer.
-    pub(super) keeps: bool,
+    pub(crate) keeps: bool,
 }
 
 /// Finds the answer's own head behind the interim ones.
 #[derive(Debug, Default)]
-pub(super) struct Heads {
+pub(crate) struct Heads {
     /// So much of what has come has been looked through for the head's end.
     looked: usize,
     /// Bytes of empty lines before it (RFC 9112 section 2.2).
@@ -51,7 +51,7 @@ impl Heads {
     ///
     /// # Errors
     /// What has come is no head, or no end of heads.
-    pub(super) fn next(&mut self, come: &mut BytesMut) -> Result<Option<Opening>, Malformed> {
+    pub(crate) fn next(&mut self, come: &mut BytesMut) -> Result<Option<Opening>, Malformed> {
         loop {
             let Some(end) = self.end(come)? else {
                 let is_too_long = come.len() + self.empty > MAX_HEAD;
@@ -75,7 +75,7 @@ impl Heads {
 
     /// So much is not looked at again.
     #[cfg(test)]
-    pub(super) fn looked(&self) -> usize {
+    pub(crate) fn looked(&self) -> usize {
         self.looked
     }
 
@@ -198,7 +198,7 @@ fn framing(
 
 /// How much of a body is still to come.
 #[derive(Debug)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     /// Chunks (RFC 9112 section 7.1).
     Chunks(Chunks),
     /// All until the connection ends.
@@ -211,7 +211,7 @@ pub(super) enum Framing {
 
 impl Framing {
     /// Whether the body has come to its end.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         match self {
             Self::Chunks(chunks) => chunks.is_over(),
             Self::Close | Self::Length(_) => false,
@@ -220,7 +220,7 @@ impl Framing {
     }
 
     /// The connection has ended: says whether that is the body's end.
-    pub(super) fn end(&mut self) -> bool {
+    pub(crate) fn end(&mut self) -> bool {
         if matches!(self, Self::Close) {
             *self = Self::Over;
         }
@@ -231,7 +231,7 @@ impl Framing {
     ///
     /// # Errors
     /// It is not framed as it says.
-    pub(super) fn next(&mut self, come: &mut BytesMut) -> Result<Chunk, Malformed> {
+    pub(crate) fn next(&mut self, come: &mut BytesMut) -> Result<Chunk, Malformed> {
         match self {
             Self::Over => Ok(Chunk::End),
             Self::Close | Self::Length(_) if come.is_empty() => Ok(Chunk::Wanting),
@@ -269,7 +269,7 @@ impl Framing {
     ///
     /// # Errors
     /// It is not framed as it says.
-    pub(super) fn read(&mut self, read: &[u8], come: &mut BytesMut) -> Result<Chunk, Malformed> {
+    pub(crate) fn read(&mut self, read: &[u8], come: &mut BytesMut) -> Result<Chunk, Malformed> {
         let (piece, used, found) = match self {
             Self::Close => (Bytes::copy_from_slice(read), read.len(), Ok(())),
             Self::Length(left) => {

@@ -124,10 +124,11 @@ impl Exchange for Box<Call> {
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>, Broken> {
-        match &mut self.way {
+        let call = &mut **self;
+        match &mut call.way {
             Way::Gone => Err(Broken::Reset),
             Way::Http1(session) => session.read().await.map_err(|fault| {
-                log::debug!("upstream: {fault:?}");
+                log::debug!("upstream {}: {fault:?}", call.place.peer._address);
                 Broken::Reset
             }),
             Way::Http2(streamed) => streamed.read().await,

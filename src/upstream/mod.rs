@@ -4,7 +4,7 @@
 //! One pool for the whole process; one `Line` for each provider of a
 //! configuration.
 
-mod answer;
+pub(crate) mod answer;
 mod exchange;
 mod head;
 mod http1;

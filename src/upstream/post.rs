@@ -21,8 +21,9 @@ use crate::wire::Body;
 /// Of an answer so much is read; nothing that is asked here says more.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// TLS sessions that are remembered; one address is used at a time.
-const MAX_IDLE: usize = 2;
+/// Room in the connector's own pool, which keeps HTTP/2 connections: none are
+/// made here.
+const NONE_KEPT: usize = 1;
 
 /// Connections of its own, apart from those to providers.
 pub struct Post {
@@ -37,7 +38,7 @@ impl Post {
     /// it says where the system's certificates cannot be read.
     pub fn new() -> Self {
         Self {
-            connector: Connector::new(Some(ConnectorOptions::new(MAX_IDLE))),
+            connector: Connector::new(Some(ConnectorOptions::new(NONE_KEPT))),
             last: Mutex::new(None),
             idle: Arc::default(),
         }
