@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::base::Endpoint;
 use crate::config::Target;
-use crate::wire::Body;
+use crate::wire::{Body, Lines};
 
 /// A status and headers, of an answer of either side.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct Outgoing<'a> {
     /// Which operation.
     pub endpoint: Endpoint,
     /// The client's headers that cross, and the request id.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Lines,
     /// The attempt's own span, which then takes the place of the client's
     /// `traceparent`.
     pub trace: Option<(HeaderName, HeaderValue)>,

@@ -27,7 +27,7 @@ use standin::usage::{Price, PriceSet, Rates, Tokens, Usd, per_million};
 use standin::wire::Edits;
 use standin::wire::Peek;
 use standin::wire::json;
-use standin::wire::{Left, Quota, Splice, splice};
+use standin::wire::{Left, Lines, Quota, Splice, splice};
 
 thread_local! {
     /// Allocations of this thread and their bytes; tests run beside each
@@ -362,10 +362,9 @@ fn a_request_to_a_provider_allocates_little() {
         let model = config.model(&ModelName::from("p/m")).expect("it is known");
         let pool = Pool::new().expect("certificates");
         let ways = Ways::new(&config, &pool, None).expect("no files");
-        let headers = HeaderMap::from_iter([(
-            http::header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        )]);
+        let mut headers = Lines::default();
+        let json = HeaderValue::from_static("application/json");
+        headers.push(http::header::CONTENT_TYPE, json);
         let request = Outgoing {
             endpoint: Endpoint::Chat,
             headers: &headers,

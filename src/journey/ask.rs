@@ -9,7 +9,7 @@ use super::span::Span;
 use crate::base::{Endpoint, ModelName};
 use crate::config::{Config, Model};
 use crate::refusal::Refusal;
-use crate::wire::{Peek, TraceParent, headers};
+use crate::wire::{Lines, Peek, TraceParent, headers};
 
 /// `x-request-id`, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,7 +53,7 @@ pub struct Ask {
     /// Whether the answer is to be streamed.
     pub stream: bool,
     /// The client's headers that go upstream, with the request id.
-    pub headers: HeaderMap,
+    pub headers: Lines,
     /// Whether one of these speaks of rights of the client's own at a
     /// provider: what is refused then may be refused to them alone.
     pub brings_rights: bool,
@@ -84,14 +84,13 @@ impl Ask {
         }
         let mut headers = headers::up(from);
         let brings_rights = headers::brings_rights(&headers);
-        headers.insert(REQUEST_ID, id.clone());
-        headers
-            .entry(header::CONTENT_TYPE)
-            .or_insert(HeaderValue::from_static("application/json"));
-        headers.insert(
-            header::ACCEPT_ENCODING,
-            HeaderValue::from_static("identity"),
-        );
+        headers.push(REQUEST_ID, id.clone());
+        if !headers.contains(&header::CONTENT_TYPE) {
+            let json = HeaderValue::from_static("application/json");
+            headers.push(header::CONTENT_TYPE, json);
+        }
+        let identity = HeaderValue::from_static("identity");
+        headers.push(header::ACCEPT_ENCODING, identity);
         Ok(Self {
             endpoint,
             id,

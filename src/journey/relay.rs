@@ -44,7 +44,7 @@ const MAX_WRITTEN: usize = 64 << 10;
 /// The upstream's headers as the client gets them, with those that say who
 /// was tried.
 pub(super) fn headers_down(ask: &Ask, trail: &Trail, from: &HeaderMap) -> HeaderMap {
-    let mut to = headers::down(from);
+    let mut to = HeaderMap::from(headers::down(from));
     if let Some(id) = from.get(REQUEST_ID) {
         to.insert(UPSTREAM_REQUEST_ID, id.clone());
     }

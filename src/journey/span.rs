@@ -1,8 +1,8 @@
 //! The span that a request is in a trace, and those of its attempts.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
-use crate::wire::{TRACEPARENT, TraceParent};
+use crate::wire::{Lines, TRACEPARENT, TraceParent};
 
 /// `tracestate`: what others have to say of the same trace.
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -64,8 +64,7 @@ impl Span {
 
     /// The same as a header.
     pub fn header(&self, turn: u32) -> (HeaderName, HeaderValue) {
-        const NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
-        (NAME, self.attempt(turn).value())
+        (TRACEPARENT, self.attempt(turn).value())
     }
 
     /// As the request itself would say it.
@@ -80,10 +79,10 @@ impl Span {
     /// Takes out of a request's headers what an attempt's own span replaces.
     /// What others say of a trace that is not gone on with means nothing in
     /// another.
-    pub fn clear(&self, headers: &mut HeaderMap) {
-        headers.remove(TRACEPARENT);
+    pub fn clear(&self, headers: &mut Lines) {
+        headers.remove(&TRACEPARENT);
         if self.parent.is_none() {
-            headers.remove(TRACESTATE);
+            headers.remove(&TRACESTATE);
         }
     }
 }
@@ -177,16 +176,17 @@ mod tests {
 
     #[test]
     fn what_others_say_goes_on_with_its_trace_only() {
-        let mut headers = HeaderMap::new();
-        for name in [TRACEPARENT, "tracestate", "x-other"] {
-            headers.insert(name, HeaderValue::from_static("a"));
+        const OTHER: HeaderName = HeaderName::from_static("x-other");
+        let mut headers = Lines::default();
+        for name in [TRACEPARENT, TRACESTATE, OTHER] {
+            headers.push(name, HeaderValue::from_static("a"));
         }
         let mut own = headers.clone();
         Span::begin(Some(CLIENT), dice(), 1.0).clear(&mut headers);
-        let left = |name| headers.contains_key(name);
-        assert!(!left(TRACEPARENT) && left("tracestate") && left("x-other"));
+        let left = |name| headers.contains(&name);
+        assert!(!left(TRACEPARENT) && left(TRACESTATE) && left(OTHER));
         Span::begin(None, dice(), 1.0).clear(&mut own);
-        let left = |name| own.contains_key(name);
-        assert!(!left(TRACEPARENT) && !left("tracestate") && left("x-other"));
+        let left = |name| own.contains(&name);
+        assert!(!left(TRACEPARENT) && !left(TRACESTATE) && left(OTHER));
     }
 }

@@ -97,7 +97,7 @@ impl Line {
 mod tests {
     use std::path::Path;
 
-    use http::HeaderMap;
+    use crate::wire::Lines;
 
     use super::*;
     use crate::base::Endpoint;
@@ -145,7 +145,7 @@ mod tests {
                     b: { kind: azure, base_url: \"https://x.example\", api_key: k, \
                     api_version: v1 }\n  c: { base_url: \"http://c.example\" }\n";
         let config = load("test.yaml", text.as_bytes(), &Nowhere).unwrap();
-        let mut sent = HeaderMap::new();
+        let mut sent = Lines::default();
         for (name, value) in [
             ("x-twice", "one"),
             ("x-twice", "two"),
@@ -153,7 +153,10 @@ mod tests {
             ("authorization", "theirs"),
             ("content-type", "application/json"),
         ] {
-            sent.append(name, HeaderValue::from_static(value));
+            sent.push(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
         }
         let pool = Pool::new().unwrap();
         for provider in &config.providers {

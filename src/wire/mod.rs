@@ -7,6 +7,7 @@ mod edits;
 pub mod headers;
 pub mod http1;
 pub mod json;
+mod lines;
 mod moment;
 mod peek;
 mod quota;
@@ -18,6 +19,7 @@ mod trace;
 mod window;
 
 pub use edits::Edits;
+pub use lines::Lines;
 pub use peek::{Peek, PeekError};
 pub use quota::{Left, Quota};
 pub use splice::{Body, Splice, splice};

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::io::Write as _;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// `traceparent`, which says in which trace a request stands
 /// (<https://www.w3.org/TR/trace-context/>, section 3.2).
-pub const TRACEPARENT: &str = "traceparent";
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Version, trace id, parent id and flags, with the hyphens between.
 const LENGTH: usize = 55;

@@ -18,6 +18,7 @@ use crate::health::Board;
 use crate::journey::{Ask, Means, Receipt, run};
 use crate::seam::{Broken, Client, Committed, Exchange, Gone, Head, Out, Outgoing};
 use crate::spans::{Batch, Clock, Filled, Outlet, Spans};
+use crate::wire::TRACEPARENT;
 
 /// What no span may have: the prompt, the answer, the provider's words.
 pub(super) const SECRETS: [&str; 4] = ["a-prompt", "an-answer", "their-words", "their-code"];
@@ -234,7 +235,7 @@ impl Out for World {
 
 impl Exchange for Played {
     async fn send(&mut self, request: &Outgoing<'_>) -> Result<(), Broken> {
-        assert!(request.headers.get("traceparent").is_none());
+        assert!(request.headers.get(&TRACEPARENT).is_none());
         let (name, value) = request.trace.as_ref().expect("each attempt has a span");
         assert_eq!(name, "traceparent");
         let value = value.to_str().unwrap().to_owned();
