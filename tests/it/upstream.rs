@@ -259,6 +259,66 @@ async fn a_stale_connection_is_no_failure() {
 }
 
 #[tokio::test]
+async fn an_answer_that_has_begun_is_not_asked_for_again() {
+    for begun in ["", "H", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
+        let raw = Raw::start().await;
+        let yaml = format!("providers:\n  p: {{ base_url: \"{}\" }}\n", raw.base_url());
+        let house = House::start(&yaml).await;
+        let mut talk = house.talk().await;
+        let answering = async {
+            let mut wire = raw.accept().await;
+            wire.request().await;
+            wire.answer(200, &said("m", "Hello")).await;
+            wire
+        };
+        let (first, mut wire) = tokio::join!(talk.chat(&["p/m"], false), answering);
+        assert_eq!(first.walk(), "p/m=200");
+        let answering = async {
+            // On the connection that has served.
+            wire.request().await;
+            wire.send(begun).await;
+            drop(wire);
+            if !begun.is_empty() {
+                return;
+            }
+            let mut wire = raw.accept().await;
+            wire.request().await;
+            wire.answer(200, &said("m", "Hello")).await;
+        };
+        let (second, ()) = tokio::join!(talk.chat(&["p/m"], false), answering);
+        let walk = if begun.is_empty() {
+            "p/m=200"
+        } else {
+            "p/m=reset"
+        };
+        assert_eq!(second.walk(), walk, "{begun:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_of_several_lines_crosses_as_one() {
+    let raw = Raw::start().await;
+    let yaml = format!("providers:\n  p: {{ base_url: \"{}\" }}\n", raw.base_url());
+    let house = House::start(&yaml).await;
+    let mut talk = house.talk().await;
+    let answering = async {
+        let mut wire = raw.accept().await;
+        wire.request().await;
+        let body = said("m", "Hello");
+        wire.send(format!(
+            "HTTP/1.1 200 X\r\nx-note: one\r\n x-standin-model: two\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+        wire
+    };
+    let (answer, _wire) = tokio::join!(talk.chat(&["p/m"], false), answering);
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("x-note"), Some("one   x-standin-model: two"));
+    assert_eq!(answer.header("x-standin-model"), Some("p/m"));
+}
+
+#[tokio::test]
 async fn a_fresh_connection_serves_those_that_follow() {
     let mut connections = Vec::new();
     // The pool may miss one that is just being put back; not each time.
