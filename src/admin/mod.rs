@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use pingora_core::protocols::http::ServerSession;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 use tokio::sync::{mpsc, oneshot};
@@ -25,7 +24,7 @@ use self::reply::{Reply, refused};
 use self::session::{Login, Sessions};
 use self::status::Clocks;
 use crate::base::Secret;
-use crate::front::{Door, Drain, Ids, Kept};
+use crate::front::{Door, Drain, Ids, Kept, Session};
 use crate::house::Current;
 use crate::metrics;
 
@@ -87,8 +86,8 @@ impl Admin {
     }
 
     /// What is asked, and by what right.
-    async fn answer(&self, session: &mut ServerSession) -> Answer {
-        let head = session.req_header();
+    async fn answer(&self, session: &mut Session<'_>) -> Answer {
+        let head = session.head();
         let path = head.uri.path();
         let reads = matches!(head.method, Method::GET | Method::HEAD);
         let takes = match path {
@@ -124,7 +123,7 @@ impl Admin {
     }
 
     /// Trades the token for a session.
-    async fn login(&self, session: &mut ServerSession) -> Reply {
+    async fn login(&self, session: &mut Session<'_>) -> Reply {
         let Some(token) = self.house.load().config.admin_token.clone() else {
             return refused(StatusCode::NOT_FOUND, "There is no admin_token.");
         };
@@ -154,7 +153,7 @@ impl Admin {
     }
 
     /// Everything that is told at `/-/live`, to one who may look.
-    async fn show(&self, session: &mut ServerSession, headers: HeaderMap) -> Kept {
+    async fn show(&self, session: &mut Session<'_>, headers: HeaderMap) -> Kept {
         let refusal = match self.live.seat() {
             _ if self.proxy.is_draining() => "Draining.",
             None => "Too many look already.",
@@ -253,7 +252,7 @@ impl Admin {
 }
 
 impl Door for Admin {
-    async fn serve(&self, session: &mut ServerSession) -> Kept {
+    async fn serve(&self, session: &mut Session<'_>) -> Kept {
         match self.answer(session).await {
             Answer::Reply(reply) => reply.send(session, self.ids.request_id()).await,
             Answer::Live => {

@@ -1,11 +1,10 @@
 //! Whole answers of the admin port, and what all of them say to a browser.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use pingora_core::protocols::http::ServerSession;
 use serde_json::{Value, json};
 
 use super::page::{NOTHING, Page};
-use crate::front::{Kept, answer_text};
+use crate::front::{Kept, Session, answer_text};
 use crate::journey::REQUEST_ID;
 
 /// What is answered.
@@ -50,7 +49,7 @@ impl Reply {
         self
     }
 
-    pub(super) async fn send(mut self, session: &mut ServerSession, id: HeaderValue) -> Kept {
+    pub(super) async fn send(mut self, session: &mut Session<'_>, id: HeaderValue) -> Kept {
         self.headers.insert(REQUEST_ID, id);
         answer_text(session, self.status, self.headers, self.body).await
     }

@@ -5,15 +5,15 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use pingora_core::protocols::http::ServerSession;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::base::Secret;
+use crate::front::{Body, Session};
 
 /// How long a session holds: a working day.
 const HOLDS: Duration = Duration::from_hours(12);
@@ -64,7 +64,7 @@ impl Sessions {
 
     /// Reads the token that a login sends, as it is, and compares it: in the
     /// same time whatever is different about it, and slowly where it is wrong.
-    pub(super) async fn login(&self, session: &mut ServerSession, token: &Secret) -> Login {
+    pub(super) async fn login(&self, session: &mut Session<'_>, token: &Secret) -> Login {
         let Some(key) = &self.key else {
             return Login::Wrong;
         };
@@ -131,15 +131,14 @@ fn said(until: u64, token: &Secret) -> Vec<u8> {
 }
 
 /// The whole body, where it is not longer than any token.
-async fn body(session: &mut ServerSession) -> Option<BytesMut> {
-    let mut whole = BytesMut::new();
-    while let Some(piece) = session.read_request_body().await.ok()? {
-        if whole.len() + piece.len() > LONGEST {
+async fn body(session: &mut Session<'_>) -> Option<Bytes> {
+    let mut whole = Body::default();
+    while session.read(&mut whole).await.ok()? {
+        if whole.len() > LONGEST {
             return None;
         }
-        whole.extend_from_slice(&piece);
     }
-    Some(whole)
+    Some(whole.freeze())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -5,9 +5,11 @@
 //! deadline, heads that cannot be read get an answer in our shape, and a
 //! drain finds every idle connection.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::os::fd::AsRawFd;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,29 +19,24 @@ use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::client::refuse;
+use super::deadline::by;
 use super::drain::Drain;
-use super::framing;
+use super::http1::{Http1, WRITE};
+use super::session::Session;
 use super::socket::Socket;
+use super::transport::Transport;
 use crate::logs::{self, Brief};
+use crate::patience::Patience;
 use crate::refusal::Refusal;
+use crate::wire::http1::Malformed;
 
 /// How long a connection may lie idle between two requests: longer than the
 /// 60 s of the usual load balancers, so that they close first.
 const IDLE: Duration = Duration::from_secs(75);
-
-/// How long one write to a client may block before the client counts as gone.
-pub(super) const WRITE: Duration = Duration::from_secs(60);
-
-/// How long a client that is still sending is read on while its connection is
-/// closed, so that it sees its answer before the reset. Not bounded in bytes:
-/// a client that reads only when all is written has the whole body to send.
-const LINGER: Duration = Duration::from_secs(5);
 
 /// What an HTTP/2 client may send before it hears from us. The protocol's own
 /// 64 KiB let a body of 30 MB take half a minute where the way is 50 ms long.
@@ -64,7 +61,7 @@ pub enum Kept {
 pub trait Door: Send + Sync + 'static {
     /// Serves one request whose head has been read, to its end. Its framing
     /// is beyond doubt.
-    fn serve(&self, session: &mut ServerSession) -> impl Future<Output = Kept> + Send;
+    fn serve(&self, session: &mut Session<'_>) -> impl Future<Output = Kept> + Send;
 
     /// How long a request's head may take.
     fn header_timeout(&self) -> Duration;
@@ -77,57 +74,36 @@ pub trait Door: Send + Sync + 'static {
 }
 
 /// Serves a connection to its end.
-pub async fn serve<D: Door>(door: Arc<D>, mut tcp: TcpStream) {
+pub async fn serve<D: Door>(door: Arc<D>, tcp: TcpStream) {
     let _open = door.drain().open();
     // An event is never held back for the next one.
     if tcp.set_nodelay(true).is_err() {
         return;
     }
+    let id = tcp.as_raw_fd();
     let deadline = Instant::now() + door.header_timeout();
-    let mut first = First::default();
+    let mut connection = Http1::new(Transport::Tcp(tcp));
     let mut draining = door.drain().watch();
     tokio::select! {
         biased;
-        // Out of time with a piece of a head is for HTTP/1.1 to say.
-        _ = timeout_at(deadline, first.read(&mut tcp)) => {}
+        // Out of time with a piece of a head is for HTTP/1 to say.
+        _ = timeout_at(deadline, first(&mut connection)) => {}
         // Who has said nothing when a drain begins finds another door; who
         // comes later is told why.
         _ = draining.changed() => {}
     }
-    if first.come().is_empty() {
-        return;
-    }
-    let id = tcp.as_raw_fd();
-    let stream: Stream = Box::new(Socket::new(tcp, id, first.come()));
-    if first.come() == H2_PREFACE {
-        http2(door, stream).await;
-    } else {
-        http1(door, stream, deadline).await;
+    if connection.come().starts_with(H2_PREFACE) {
+        let (transport, come) = connection.into_parts();
+        http2(door, Box::new(Socket::new(transport, id, &come))).await;
+    } else if !connection.come().is_empty() {
+        http1(door, &mut connection, deadline).await;
     }
 }
 
-/// The first bytes of a connection: as many as tell which HTTP it speaks.
-#[derive(Default)]
-struct First {
-    bytes: [u8; H2_PREFACE.len()],
-    come: usize,
-}
-
-impl First {
-    fn come(&self) -> &[u8] {
-        &self.bytes[..self.come]
-    }
-
-    /// Reads until they are no preface of HTTP/2 or the whole of it, or the
-    /// client has left.
-    async fn read(&mut self, tcp: &mut TcpStream) {
-        while self.come < H2_PREFACE.len() && H2_PREFACE.starts_with(self.come()) {
-            match tcp.read(&mut self.bytes[self.come..]).await {
-                Ok(read @ 1..) => self.come += read,
-                Ok(0) | Err(_) => return,
-            }
-        }
-    }
+/// Reads until it is clear which HTTP is spoken, or the client has left.
+async fn first(connection: &mut Http1<Transport>) {
+    let is_open = |come: &[u8]| come.len() < H2_PREFACE.len() && H2_PREFACE.starts_with(come);
+    while is_open(connection.come()) && matches!(connection.more().await, Ok(true)) {}
 }
 
 /// HTTP/2 is served by pingora's own loop, which bounds malformed streams and
@@ -155,7 +131,7 @@ impl<D: Door> HttpServerApp for Http2<D> {
     ) -> Option<ReusedHttpStream> {
         session.set_write_timeout(Some(WRITE));
         if let Ok(true) = session.read_request().await
-            && serve_one(&*self.door, &mut session).await == Kept::Keep
+            && serve_one(&*self.door, Session::http2(&mut session)).await == Kept::Keep
         {
             // The stream has its end already; an error here is the client's
             // having left.
@@ -177,94 +153,74 @@ impl<D: Door> HttpServerApp for Http2<D> {
     }
 }
 
-/// `deadline` is that of the first head.
-async fn http1<D: Door>(door: Arc<D>, stream: Stream, mut deadline: Instant) {
+/// `first` is the deadline of the first head.
+async fn http1<D: Door>(door: Arc<D>, connection: &mut Http1<Transport>, first: Instant) {
     let mut draining = door.drain().watch();
-    let mut session = ServerSession::new_http1(stream);
+    let mut drains = pin!(async {
+        // Without a drain there is no end to wait for either.
+        let _ = draining.wait_for(|draining| *draining).await;
+    });
+    let mut silence = Patience::default();
+    let mut first = Some(first);
     loop {
-        // Every wait is bounded here and where bodies are read.
-        session.set_keepalive(Some(0));
-        session.set_read_timeout(None);
-        session.set_write_timeout(Some(WRITE));
-        session.set_pipelining_enabled(true);
-        let kept = match timeout_at(deadline, session.read_request()).await {
-            Ok(Ok(true)) if framing::is_in_doubt(&session) => {
-                unread(&*door, &mut session, &Refusal::BadRequest).await
-            }
-            Ok(Ok(true)) => {
-                let kept = serve_one(&*door, &mut session).await;
+        let first = first.take();
+        let end = || first.unwrap_or_else(|| Instant::now() + door.header_timeout());
+        let kept = match by(end, connection.read_head()).await {
+            Some(Ok(true)) => {
+                let kept = serve_one(&*door, Session::http1(connection)).await;
                 if door.drain().is_draining() && kept == Kept::Keep {
                     Kept::Linger
                 } else {
                     kept
                 }
             }
-            Ok(Ok(false)) => Kept::Close,
-            Ok(Err(error)) => {
-                // No more of the error: it quotes the head, and so keys.
-                log::debug!("a head that cannot be read: {}", error.etype().as_str());
-                unread(&*door, &mut session, &Refusal::BadRequest).await
+            Some(Ok(false)) => Kept::Close,
+            Some(Err(Malformed)) => {
+                log::debug!("a head that cannot be read");
+                unread(&*door, connection, &Refusal::BadRequest).await
             }
-            Err(_) => unread(&*door, &mut session, &Refusal::HeaderTimeout).await,
+            None => unread(&*door, connection, &Refusal::HeaderTimeout).await,
         };
         match kept {
-            Kept::Close => return,
-            Kept::Linger => return linger(session).await,
-            Kept::Keep => {}
+            Kept::Keep if connection.is_kept() => connection.forget(),
+            Kept::Keep | Kept::Close => return,
+            Kept::Linger => return connection.linger().await,
         }
-        let Ok(Some(reusable)) = session.finish().await else {
+        if !has_next(connection, drains.as_mut(), &mut silence).await {
             return;
-        };
-        let (mut stream, prefix) = reusable.into_parts();
-        if prefix.is_none() && !has_next(&mut stream, &mut draining).await {
-            return;
-        }
-        deadline = Instant::now() + door.header_timeout();
-        session = ServerSession::new_http1(stream);
-        if let Some(prefix) = prefix {
-            session.set_pipelined_prefix(prefix);
         }
     }
 }
 
 /// Says no to a request of which nothing is known.
-async fn unread<D: Door>(door: &D, session: &mut ServerSession, refusal: &Refusal) -> Kept {
+async fn unread<D: Door>(door: &D, connection: &mut Http1<Transport>, refusal: &Refusal) -> Kept {
     let id = door.new_id();
     logs::brief(&Brief::refused(&id, refusal));
-    refuse(session, refusal, id).await
+    refuse(&mut Session::http1(connection), refusal, id).await
 }
 
-/// Waits for the first byte of the next request.
-async fn has_next(stream: &mut Stream, draining: &mut watch::Receiver<bool>) -> bool {
-    let mut first = [0; 1];
-    tokio::select! {
-        biased;
-        peeked = timeout(IDLE, stream.try_peek(&mut first)) => {
-            matches!(peeked, Ok(Ok(true)))
+/// Waits for the first byte of the next request, which may be there already.
+async fn has_next(
+    connection: &mut Http1<Transport>,
+    mut drains: Pin<&mut impl Future<Output = ()>>,
+    silence: &mut Patience,
+) -> bool {
+    if !connection.come().is_empty() {
+        return true;
+    }
+    let next = poll_fn(|context| {
+        if let Poll::Ready(come) = connection.poll_come(context, usize::MAX) {
+            return Poll::Ready(matches!(come, Ok(true)));
         }
-        _ = draining.wait_for(|draining| *draining) => false,
-    }
-}
-
-async fn serve_one<D: Door>(door: &D, session: &mut ServerSession) -> Kept {
-    let _in_flight = door.drain().enter();
-    door.serve(session).await
-}
-
-/// Closes our side and reads on for a moment: a socket that is closed with
-/// unread bytes in it resets, and a reset can overtake the answer.
-async fn linger(session: ServerSession) {
-    let ServerSession::H1(h1) = session else {
-        return;
-    };
-    let mut stream = h1.into_inner();
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let mut sink = vec![0; 16 << 10];
-    let drained = timeout(LINGER, async {
-        while let Ok(1..) = stream.read(&mut sink).await {}
+        drains.as_mut().poll(context).map(|()| false)
     });
-    // What it still sends after that meets the reset.
-    let _ = drained.await;
+    silence.within(IDLE, next).await.unwrap_or(false)
 }
+
+async fn serve_one<D: Door>(door: &D, mut session: Session<'_>) -> Kept {
+    let _in_flight = door.drain().enter();
+    door.serve(&mut session).await
+}
+
+#[cfg(test)]
+mod tests;

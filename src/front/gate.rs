@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode};
-use pingora_core::protocols::http::ServerSession;
 use tokio::time::Instant;
 
 use super::client::{Guest, answer_json, refuse};
 use super::connection::{Door, Kept};
 use super::drain::Drain;
 use super::ids::Ids;
+use super::session::Session;
 use super::{intake, models};
 use crate::access::{Entered, Holder};
 use crate::base::Endpoint;
@@ -41,17 +41,11 @@ struct At<'a> {
 
 impl At<'_> {
     /// Tells of a request that was never on its way.
-    fn log(
-        self,
-        session: &ServerSession,
-        id: &HeaderValue,
-        ended: Ended,
-        refusal: Option<&Refusal>,
-    ) {
+    fn log(self, session: &Session<'_>, id: &HeaderValue, ended: Ended, refusal: Option<&Refusal>) {
         logs::brief(&Brief {
             endpoint: self.path,
             key: self.key.map(|holder| &**holder.name()),
-            trace: TraceParent::read(&session.req_header().headers),
+            trace: TraceParent::read(&session.head().headers),
             ..Brief::new(id, ended, refusal)
         });
     }
@@ -117,7 +111,7 @@ impl Gate {
     /// Says no, counts it and tells of it: a refusal is how a request ends, too.
     async fn refuse(
         &self,
-        session: &mut ServerSession,
+        session: &mut Session<'_>,
         refusal: &Refusal,
         id: HeaderValue,
         at: At<'_>,
@@ -127,15 +121,17 @@ impl Gate {
         refuse(session, refusal, id).await
     }
 
-    fn id(&self, session: &ServerSession) -> HeaderValue {
-        headers::request_id(&session.req_header().headers)
-            .and_then(|id| HeaderValue::from_str(id).ok())
+    fn id(&self, session: &Session<'_>) -> HeaderValue {
+        let headers = &session.head().headers;
+        headers::request_id(headers)
+            .and_then(|_| headers.get(&journey::REQUEST_ID))
+            .cloned()
             .unwrap_or_else(|| self.ids.request_id())
     }
 
     async fn operation(
         &self,
-        session: &mut ServerSession,
+        session: &mut Session<'_>,
         endpoint: Endpoint,
         id: HeaderValue,
         at: At<'_>,
@@ -156,7 +152,7 @@ impl Gate {
             return self.refuse(session, &Refusal::Unrecorded, id, at).await;
         }
         let began = Instant::now();
-        let from = &session.req_header().headers;
+        let from = &session.head().headers;
         let mut ask = match Ask::read(endpoint, id.clone(), from, body, &house.config) {
             Ok(ask) => ask,
             Err(refusal) => return self.refuse(session, &refusal, id, at).await,
@@ -178,10 +174,11 @@ impl Gate {
             ledger: house.ledger.as_deref(),
             dice: self.ids.dice(),
         };
-        let journey = journey::run(&ask, &means, entered, guest);
-        // On the heap: what a journey holds across its awaits is the largest
-        // part of a connection's task, and most connections are idle.
-        let (ended, worked) = journey::worked(Box::pin(journey)).await;
+        // On the heap, and nowhere else: what a journey holds across its awaits
+        // is the largest part of a connection's task, and most connections are
+        // idle.
+        let journey = Box::pin(journey::run(&ask, &means, entered, guest));
+        let (ended, worked) = journey::worked(journey).await;
         let refusal = match ended {
             Ok(mut receipt) => {
                 receipt.worked = read + worked;
@@ -210,11 +207,12 @@ impl Gate {
 }
 
 impl Door for Gate {
-    async fn serve(&self, session: &mut ServerSession) -> Kept {
+    async fn serve(&self, session: &mut Session<'_>) -> Kept {
         let house = self.house.load_full();
         let id = self.id(session);
-        let path = session.req_header().uri.path().to_owned();
-        let route = Route::of(&path);
+        // Shares its bytes.
+        let uri = session.head().uri.clone();
+        let route = Route::of(uri.path());
         let mut at = At {
             house: &house,
             endpoint: route.as_ref().and_then(Route::endpoint),
@@ -224,7 +222,7 @@ impl Door for Gate {
         if self.drain.is_draining() {
             return self.refuse(session, &Refusal::Draining, id, at).await;
         }
-        let head = session.req_header();
+        let head = session.head();
         let is = |method: &Method| head.method == *method;
         let reads = is(&Method::GET) || is(&Method::HEAD);
         let asks = match house.access.who(&head.headers) {

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{Version, header};
-use pingora_core::protocols::http::ServerSession;
-use tokio::time::{Instant, timeout, timeout_at};
+use bytes::Bytes;
+use http::{HeaderMap, Version, header};
+use tokio::time::Instant;
 
-use super::framing;
+use super::body::{Body, Lost};
+use super::deadline::by;
+use super::session::Session;
 use crate::config::Limits;
+use crate::patience::within;
 use crate::refusal::Refusal;
 use crate::wire::headers::{self, Media};
 
@@ -33,9 +35,9 @@ impl From<Refusal> for NoBody {
 }
 
 /// Reads the body of a request whose head has been read.
-pub(super) async fn body(session: &mut ServerSession, limits: &Limits) -> Result<Bytes, NoBody> {
-    let head = session.req_header();
-    if !session.is_http2() && !framing::has_length(&head.headers) {
+pub(super) async fn body(session: &mut Session<'_>, limits: &Limits) -> Result<Bytes, NoBody> {
+    let head = session.head();
+    if !session.is_http2() && !has_length(&head.headers) {
         return Err(Refusal::LengthRequired.into());
     }
     match headers::media(&head.headers) {
@@ -56,60 +58,41 @@ pub(super) async fn body(session: &mut ServerSession, limits: &Limits) -> Result
     let expects = expects.is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     // HTTP/1.0 has no interim answers.
     if expects && head.version == Version::HTTP_11 {
-        let went = timeout(limits.body_timeout, session.write_continue_response()).await;
-        if !matches!(went, Ok(Ok(()))) {
+        let went = within(limits.body_timeout, session.go_on()).await;
+        if !matches!(went, Some(Ok(()))) {
             return Err(NoBody::Gone);
         }
-        // pingora takes any answer before the body's end for a last one.
-        session.set_keepalive(Some(0));
     }
     read(session, limits).await
 }
 
-async fn read(session: &mut ServerSession, limits: &Limits) -> Result<Bytes, NoBody> {
-    let began = Instant::now();
-    let mut first: Option<Bytes> = None;
-    let mut more = BytesMut::new();
-    let mut size = 0;
-    loop {
-        let silence = Instant::now() + limits.body_timeout;
-        let rate = Duration::from_secs(size as u64 / LEAST_RATE);
-        let slowest = began + limits.body_timeout + rate;
-        let read = timeout_at(silence.min(slowest), session.read_request_body()).await;
-        let piece = match read {
-            Err(_) => return Err(Refusal::BodyTimeout.into()),
-            Ok(Err(error)) => return Err(broken(session, &error)),
-            Ok(Ok(None)) => break,
-            Ok(Ok(Some(piece))) => piece,
-        };
-        size += piece.len();
-        if size > limits.request_body {
-            return Err(Refusal::TooLarge(limits.request_body).into());
-        }
-        match first.take() {
-            None if more.is_empty() => first = Some(piece),
-            None => more.extend_from_slice(&piece),
-            Some(earlier) => {
-                more.extend_from_slice(&earlier);
-                more.extend_from_slice(&piece);
-            }
-        }
-    }
-    Ok(first.unwrap_or_else(|| more.freeze()))
+/// Whether a body is announced at all.
+fn has_length(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-/// A body that broke: by the client's leaving, or by framing that makes no
-/// sense.
-fn broken(session: &ServerSession, error: &pingora_error::Error) -> NoBody {
-    // No more of the error: it may quote the body.
-    log::debug!("a body that broke: {}", error.etype().as_str());
-    let is_nonsense = matches!(
-        error.etype(),
-        pingora_error::ErrorType::Custom(_) | pingora_error::ErrorType::InvalidHTTPHeader
-    );
-    if is_nonsense && !session.is_http2() {
-        NoBody::Refused(Refusal::BadRequest)
-    } else {
-        NoBody::Gone
+async fn read(session: &mut Session<'_>, limits: &Limits) -> Result<Bytes, NoBody> {
+    // Since when it has been waited for.
+    let mut began = None;
+    let mut body = Body::default();
+    loop {
+        let size = body.len();
+        let end = || {
+            let now = Instant::now();
+            let began = *began.get_or_insert(now);
+            let silence = now + limits.body_timeout;
+            let rate = Duration::from_secs(size as u64 / LEAST_RATE);
+            silence.min(began + limits.body_timeout + rate)
+        };
+        let more = by(end, session.read(&mut body)).await;
+        match more.ok_or(Refusal::BodyTimeout)? {
+            Ok(false) => return Ok(body.freeze()),
+            Ok(true) if body.len() > limits.request_body => {
+                return Err(Refusal::TooLarge(limits.request_body).into());
+            }
+            Ok(true) => {}
+            Err(Lost::Gone) => return Err(NoBody::Gone),
+            Err(Lost::Malformed) => return Err(Refusal::BadRequest.into()),
+        }
     }
 }

@@ -1,20 +1,26 @@
 //! Clients: their connections, their requests, and the way back to them.
 
+mod body;
 mod client;
 mod connection;
+mod deadline;
 mod drain;
-mod framing;
 mod gate;
+mod http1;
 mod ids;
 mod intake;
 mod models;
+mod session;
 mod socket;
+mod transport;
 
+pub(crate) use self::body::Body;
 pub(crate) use self::client::{Guest, answer_text};
 pub use self::connection::{Door, Kept, serve};
 pub use self::drain::{Drain, InFlight, Open};
 pub use self::gate::Gate;
 pub use self::ids::Ids;
+pub use self::session::Session;
 
 use std::future::Future;
 

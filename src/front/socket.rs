@@ -1,5 +1,6 @@
-//! A client's connection as bytes: what is written goes out in as few packets
-//! as it can, and one that lies idle keeps no buffers.
+//! A client's connection as bytes, as pingora's HTTP/2 wants it: what is
+//! written goes out in as few packets as it can, and one that lies idle keeps
+//! no buffers.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;

@@ -12,12 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
-use pingora_core::protocols::http::ServerSession;
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use self::frame::Teller;
-use crate::front::{self, Drain, Guest, Kept};
+use crate::front::{self, Drain, Guest, Kept, Session};
 use crate::house::Current;
 use crate::seam::{Client, Committed, Head};
 
@@ -80,7 +79,7 @@ impl Live {
     /// look.
     pub(super) async fn show(
         self: &Arc<Self>,
-        session: &mut ServerSession,
+        session: &mut Session<'_>,
         headers: HeaderMap,
         may: impl Fn() -> bool,
     ) -> Kept {

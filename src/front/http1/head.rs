@@ -1,0 +1,202 @@
+//! A request's head: found among the bytes that come, taken apart, and held to
+//! the rules that let no two readers see different requests (RFC 9112).
+
+use std::mem::MaybeUninit;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Uri, Version, header};
+
+use crate::wire::http1::{Chunks, MAX_HEADERS, Malformed, content_length, has_token, header_map};
+
+/// The longest head, in bytes.
+const MAX_HEAD: usize = 1 << 20;
+
+/// What is still to come of a request's body.
+#[derive(Debug)]
+pub(super) enum Left {
+    /// Chunks, to the last one.
+    Chunks(Chunks),
+    /// So many bytes.
+    Length(u64),
+}
+
+impl Left {
+    /// Nothing more.
+    pub(super) const NONE: Self = Self::Length(0);
+
+    pub(super) fn is_none(&self) -> bool {
+        match self {
+            Self::Chunks(chunks) => chunks.is_over(),
+            Self::Length(left) => *left == 0,
+        }
+    }
+}
+
+/// Looks for the end of a head that may trickle in, and looks at each byte
+/// only a few times.
+#[derive(Debug, Default)]
+pub(super) struct Finder {
+    /// So many bytes hold no end.
+    looked: usize,
+    /// So many bytes can be the beginning of a head.
+    tried: usize,
+}
+
+impl Finder {
+    /// Takes a whole head off the buffer; nothing where more must come first.
+    ///
+    /// # Errors
+    /// It will not become a head, whatever comes.
+    pub(super) fn take(&mut self, come: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
+        self.skip_blank(come);
+        if let Some(end) = self.end(come) {
+            if end > MAX_HEAD {
+                return Err(Malformed);
+            }
+            let head = come.split_to(end).freeze();
+            if come.is_empty() {
+                *come = BytesMut::new();
+            }
+            return Ok(Some(head));
+        }
+        if come.len() > MAX_HEAD {
+            return Err(Malformed);
+        }
+        // Who speaks something else may wait for an answer before it sends an
+        // empty line.
+        if come.len() > self.tried * 2 {
+            self.tried = come.len();
+            let mut room = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+            let mut request = httparse::Request::new(&mut []);
+            let begun = request.parse_with_uninit_headers(come, &mut room);
+            begun.map_err(|_| Malformed)?;
+        }
+        Ok(None)
+    }
+
+    /// Empty lines before a request are none of it (RFC 9112 section 2.2).
+    fn skip_blank(&mut self, come: &mut BytesMut) {
+        loop {
+            match come.as_ref() {
+                [b'\n', ..] => come.advance(1),
+                [b'\r', b'\n', ..] => come.advance(2),
+                _ => return,
+            }
+            *self = Self::default();
+        }
+    }
+
+    /// Where the empty line ends. A line may end without a CR, as in all that
+    /// read heads here before.
+    fn end(&mut self, come: &BytesMut) -> Option<usize> {
+        // The last line's end can have come before the empty line.
+        let from = self.looked.saturating_sub(2);
+        self.looked = come.len();
+        let new = come.get(from..).unwrap_or_default();
+        memchr::memchr_iter(b'\n', new).find_map(|at| match new.get(at + 1..) {
+            Some([b'\n', ..]) => Some(from + at + 2),
+            Some([b'\r', b'\n', ..]) => Some(from + at + 3),
+            Some(_) | None => None,
+        })
+    }
+}
+
+/// A head of which nothing is known.
+pub(super) fn unknown() -> Parts {
+    Request::new(()).into_parts().0
+}
+
+/// Takes a head apart; what it says shares its bytes.
+///
+/// # Errors
+/// It is none, or two readers could take it for different requests.
+pub(super) fn read(head: &Bytes) -> Result<(Parts, Left), Malformed> {
+    let mut room = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut []);
+    let read = request.parse_with_uninit_headers(head, &mut room);
+    let Ok(httparse::Status::Complete(size)) = read else {
+        return Err(Malformed);
+    };
+    let (Some(method), Some(path)) = (request.method, request.path) else {
+        return Err(Malformed);
+    };
+    if size != head.len() {
+        return Err(Malformed);
+    }
+    let mut parts = unknown();
+    parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed)?;
+    let uri = Uri::from_maybe_shared(head.slice_ref(path.as_bytes()));
+    parts.uri = uri.map_err(|_| Malformed)?;
+    parts.version = match request.version {
+        Some(1) => Version::HTTP_11,
+        Some(0) => Version::HTTP_10,
+        Some(_) | None => return Err(Malformed),
+    };
+    parts.headers = header_map(request.headers, head)?;
+    check_host(&parts)?;
+    let left = framing(&parts.headers, parts.version)?;
+    Ok((parts, left))
+}
+
+/// Where the body ends. Any doubt is an error: what one reader takes for the
+/// body is the next request to another (RFC 9112 section 11.2).
+fn framing(headers: &HeaderMap, version: Version) -> Result<Left, Malformed> {
+    let length = content_length(headers.get_all(header::CONTENT_LENGTH))?;
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
+        return Ok(Left::Length(length.unwrap_or_default()));
+    };
+    let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    let is_only = codings.next().is_none() && length.is_none();
+    if is_chunked && is_only && version == Version::HTTP_11 {
+        Ok(Left::Chunks(Chunks::default()))
+    } else {
+        Err(Malformed)
+    }
+}
+
+/// One host, without a user's name in it, and the same that an absolute target
+/// names (RFC 9112 section 3.2).
+fn check_host(parts: &Parts) -> Result<(), Malformed> {
+    let target = parts.uri.authority().map(|authority| authority.as_str());
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = hosts.next().map(|host| host.as_bytes());
+    let differ = |host: &[u8]| target.is_some_and(|target| target.as_bytes() != host);
+    let names_user = target.is_some_and(|target| target.contains('@'))
+        || host.is_some_and(|host| host.contains(&b'@'));
+    if hosts.next().is_some() || names_user || host.is_some_and(differ) {
+        return Err(Malformed);
+    }
+    Ok(())
+}
+
+/// Whether the client wants to send another request on this connection
+/// (RFC 9112 section 9.3).
+pub(super) fn is_kept(parts: &Parts) -> bool {
+    let said = parts.headers.get_all(header::CONNECTION);
+    let says = |token| has_token(&said, token);
+    !says("close") && (parts.version == Version::HTTP_11 || says("keep-alive"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_trickles_in_is_not_looked_at_again_and_again() {
+        let line = b"x: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n";
+        let head = [b"GET / HTTP/1.1\r\n", line.repeat(200).as_slice(), b"\r\n"].concat();
+        let (mut finder, mut come) = (Finder::default(), BytesMut::new());
+        let mut tried = Vec::new();
+        for (at, byte) in head.iter().enumerate() {
+            come.extend_from_slice(&[*byte]);
+            let found = finder.take(&mut come).unwrap();
+            assert_eq!(found.is_some(), at + 1 == head.len(), "{at}");
+            assert_eq!(finder.looked, at + 1);
+            tried.push(finder.tried);
+        }
+        tried.dedup();
+        assert!(tried.len() <= 15, "parsed {} times", tried.len());
+    }
+}

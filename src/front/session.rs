@@ -1,0 +1,195 @@
+//! A client's request and the way back to it, whichever HTTP it speaks:
+//! HTTP/1 is ours, HTTP/2 is pingora's.
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Response, header};
+use pingora_core::protocols::http::ServerSession;
+use pingora_http::ResponseHeader;
+
+use super::body::{Body, Lost};
+use super::http1::{Http1, WRITE};
+use super::transport::Transport;
+use crate::patience::within;
+use crate::seam::{Gone, Head};
+
+/// A request whose head has been read.
+pub struct Session<'a>(Spoken<'a>);
+
+enum Spoken<'a> {
+    Http1(&'a mut Http1<Transport>),
+    Http2(&'a mut ServerSession),
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn http1(connection: &'a mut Http1<Transport>) -> Self {
+        Self(Spoken::Http1(connection))
+    }
+
+    /// One stream.
+    pub(super) fn http2(stream: &'a mut ServerSession) -> Self {
+        Self(Spoken::Http2(stream))
+    }
+
+    /// The same one, lent.
+    pub(super) fn lend(&mut self) -> Session<'_> {
+        match &mut self.0 {
+            Spoken::Http1(connection) => Session(Spoken::Http1(connection)),
+            Spoken::Http2(stream) => Session(Spoken::Http2(stream)),
+        }
+    }
+
+    /// Method, target, version and headers.
+    pub fn head(&self) -> &Parts {
+        match &self.0 {
+            Spoken::Http1(connection) => connection.head(),
+            Spoken::Http2(stream) => stream.req_header(),
+        }
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        match &self.0 {
+            Spoken::Http1(_) => false,
+            Spoken::Http2(_) => true,
+        }
+    }
+
+    /// The next request could not be told from the rest of this one's body.
+    pub(super) fn is_body_in_the_way(&self) -> bool {
+        match &self.0 {
+            Spoken::Http1(connection) => !connection.is_body_done(),
+            Spoken::Http2(_) => false,
+        }
+    }
+
+    /// An answer to this request has no body.
+    pub(super) fn is_bodiless(&self) -> bool {
+        self.head().method == Method::HEAD
+    }
+
+    /// Adds the next piece of the request's body; false at its end.
+    ///
+    /// # Errors
+    /// There will be no end.
+    pub(crate) async fn read(&mut self, body: &mut Body) -> Result<bool, Lost> {
+        match &mut self.0 {
+            Spoken::Http1(connection) => connection.read(body).await,
+            Spoken::Http2(stream) => match stream.read_request_body().await {
+                Ok(Some(piece)) => {
+                    body.add(piece);
+                    Ok(true)
+                }
+                Ok(None) => Ok(false),
+                Err(error) => {
+                    // No more of the error: it may quote the body.
+                    log::debug!("a body that broke: {}", error.etype().as_str());
+                    Err(Lost::Gone)
+                }
+            },
+        }
+    }
+
+    /// Says that the body may come.
+    pub(super) async fn go_on(&mut self) -> Result<(), Gone> {
+        match &mut self.0 {
+            Spoken::Http1(connection) => connection.go_on().await,
+            // Only HTTP/1.1 is asked for it.
+            Spoken::Http2(_) => Ok(()),
+        }
+    }
+
+    /// No request follows on this connection. HTTP/2 has its own goodbye.
+    pub(super) fn close_after(&mut self) {
+        match &mut self.0 {
+            Spoken::Http1(connection) => connection.close_after(),
+            Spoken::Http2(_) => {}
+        }
+    }
+
+    /// Begins an answer that goes on.
+    pub(super) async fn begin(&mut self, head: Head) -> Result<(), Gone> {
+        match &mut self.0 {
+            Spoken::Http1(connection) => {
+                connection.begin(&head, None);
+                Ok(())
+            }
+            Spoken::Http2(stream) => http2_head(stream, head, None).await,
+        }
+    }
+
+    /// Gives a whole answer.
+    pub(super) async fn reply(&mut self, head: Head, body: Vec<Bytes>) -> Result<(), Gone> {
+        let length = body.iter().map(Bytes::len).sum();
+        match &mut self.0 {
+            Spoken::Http1(connection) => {
+                connection.begin(&head, Some(length));
+                connection.whole(body).await
+            }
+            Spoken::Http2(stream) => {
+                http2_head(stream, head, Some(length)).await?;
+                let body = match <[Bytes; 1]>::try_from(body) {
+                    Ok([whole]) => whole,
+                    Err(pieces) => pieces.concat().into(),
+                };
+                let written = stream.write_response_body(body, true).await;
+                written.map_err(|_| Gone)
+            }
+        }
+    }
+
+    /// Sends some of an answer that goes on, now.
+    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        match &mut self.0 {
+            Spoken::Http1(connection) => connection.write(bytes).await,
+            Spoken::Http2(stream) => {
+                let written = stream.write_response_body(bytes, false).await;
+                written.map_err(|_| Gone)
+            }
+        }
+    }
+
+    /// Ends an answer that went on.
+    pub(super) async fn end(&mut self) -> Result<(), Gone> {
+        match &mut self.0 {
+            Spoken::Http1(connection) => connection.end().await,
+            Spoken::Http2(stream) => {
+                let ended = stream.write_response_body(Bytes::new(), true).await;
+                ended.map_err(|_| Gone)
+            }
+        }
+    }
+
+    /// Ends it so that nobody takes it for whole.
+    pub(super) async fn break_off(&mut self) {
+        match &mut self.0 {
+            Spoken::Http1(connection) => connection.break_off().await,
+            Spoken::Http2(stream) => stream.shutdown_with_reason(h2::Reason::INTERNAL_ERROR),
+        }
+    }
+
+    /// Ends when the client has left.
+    pub(super) async fn gone(&mut self) {
+        match &mut self.0 {
+            Spoken::Http1(connection) => connection.gone().await,
+            // Nothing is expected any more.
+            Spoken::Http2(stream) => while stream.read_body_or_idle(true).await.is_ok() {},
+        }
+    }
+}
+
+async fn http2_head(
+    stream: &mut ServerSession,
+    head: Head,
+    length: Option<usize>,
+) -> Result<(), Gone> {
+    let mut parts = Response::new(()).into_parts().0;
+    parts.status = head.status;
+    parts.headers = head.headers;
+    if let Some(length) = length {
+        parts.headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    let head = stream.write_response_header(Box::new(ResponseHeader::from(parts)));
+    // pingora bounds the writing of bodies only.
+    let written = within(WRITE, head).await.ok_or(Gone)?;
+    written.map_err(|_| Gone)
+}
