@@ -13,13 +13,23 @@ use crate::base::Endpoint;
 use crate::config::Target;
 use crate::wire::{Body, Lines};
 
-/// A status and headers, of an answer of either side.
+/// A status and headers: of an upstream's answer, or as [`Lines`] of what the
+/// client gets.
 #[derive(Clone, Debug)]
-pub struct Head {
+pub struct Head<H = HeaderMap> {
     /// The status line's number.
     pub status: StatusCode,
     /// As they came, or as they are to go.
-    pub headers: HeaderMap,
+    pub headers: H,
+}
+
+impl From<Head<Lines>> for Head {
+    fn from(head: Head<Lines>) -> Self {
+        Self {
+            status: head.status,
+            headers: head.headers.into(),
+        }
+    }
 }
 
 /// What is sent to a target.
@@ -92,10 +102,17 @@ pub trait Client: Send {
     fn gone(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Sends the answer's head: the way back is closed.
-    fn commit(self, head: Head) -> impl Future<Output = Result<Self::Committed, Gone>> + Send;
+    fn commit(
+        self,
+        head: Head<Lines>,
+    ) -> impl Future<Output = Result<Self::Committed, Gone>> + Send;
 
     /// Sends a whole answer or error.
-    fn reply(self, head: Head, body: Vec<Bytes>) -> impl Future<Output = Result<(), Gone>> + Send;
+    fn reply(
+        self,
+        head: Head<Lines>,
+        body: Vec<Bytes>,
+    ) -> impl Future<Output = Result<(), Gone>> + Send;
 }
 
 /// The client after commit.

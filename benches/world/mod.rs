@@ -11,6 +11,7 @@ use standin::base::Endpoint;
 use standin::config::{Config, Surroundings, Target, load};
 use standin::journey::Ask;
 use standin::seam::{Broken, Client, Committed, Exchange, Gone, Head, Out, Outgoing};
+use standin::wire::Lines;
 
 struct Nowhere;
 
@@ -110,12 +111,12 @@ impl Client for Guest {
         pending().await
     }
 
-    async fn commit(self, head: Head) -> Result<Self, Gone> {
+    async fn commit(self, head: Head<Lines>) -> Result<Self, Gone> {
         black_box(head);
         Ok(self)
     }
 
-    async fn reply(self, head: Head, body: Vec<Bytes>) -> Result<(), Gone> {
+    async fn reply(self, head: Head<Lines>, body: Vec<Bytes>) -> Result<(), Gone> {
         black_box((head, body));
         Ok(())
     }

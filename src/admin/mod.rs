@@ -27,6 +27,7 @@ use crate::base::Secret;
 use crate::front::{Door, Drain, Ids, Kept, Session};
 use crate::house::Current;
 use crate::metrics;
+use crate::wire::Lines;
 
 /// A wish to reload, and where its result goes: an error is what `standin
 /// check` would print.
@@ -153,7 +154,7 @@ impl Admin {
     }
 
     /// Everything that is told at `/-/live`, to one who may look.
-    async fn show(&self, session: &mut Session<'_>, headers: HeaderMap) -> Kept {
+    async fn show(&self, session: &mut Session<'_>, headers: Lines) -> Kept {
         let refusal = match self.live.seat() {
             _ if self.proxy.is_draining() => "Draining.",
             None => "Too many look already.",

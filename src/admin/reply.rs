@@ -1,16 +1,17 @@
 //! Whole answers of the admin port, and what all of them say to a browser.
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::page::{NOTHING, Page};
 use crate::front::{Kept, Session, answer_text};
 use crate::journey::REQUEST_ID;
+use crate::wire::Lines;
 
 /// What is answered.
 pub(super) struct Reply {
     status: StatusCode,
-    headers: HeaderMap,
+    headers: Lines,
     body: String,
 }
 
@@ -44,39 +45,39 @@ impl Reply {
     /// Says this too, where there is anything to say.
     pub(super) fn with(mut self, name: HeaderName, value: Option<HeaderValue>) -> Self {
         if let Some(value) = value {
-            self.headers.insert(name, value);
+            self.headers.set(name, value);
         }
         self
     }
 
     pub(super) async fn send(mut self, session: &mut Session<'_>, id: HeaderValue) -> Kept {
-        self.headers.insert(REQUEST_ID, id);
+        self.headers.set(REQUEST_ID, id);
         answer_text(session, self.status, self.headers, self.body).await
     }
 }
 
 /// The head of an answer that goes on (html.spec.whatwg.org, server-sent
 /// events). Proxies are asked not to hold events back.
-pub(super) fn stream(id: HeaderValue) -> HeaderMap {
+pub(super) fn stream(id: HeaderValue) -> Lines {
     let mut headers = headers(HeaderValue::from_static("text/event-stream"));
-    headers.insert(REQUEST_ID, id);
+    headers.set(REQUEST_ID, id);
     let no = HeaderValue::from_static("no");
-    headers.insert(HeaderName::from_static("x-accel-buffering"), no);
+    headers.set(HeaderName::from_static("x-accel-buffering"), no);
     headers
 }
 
 /// What is shown here is nobody else's to keep, frame, guess at or hear of.
-fn headers(media: HeaderValue) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, media);
+fn headers(media: HeaderValue) -> Lines {
+    let mut headers = Lines::default();
+    headers.set(header::CONTENT_TYPE, media);
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.set(name, HeaderValue::from_static(value));
     }
-    headers.insert(header::CONTENT_SECURITY_POLICY, NOTHING);
+    headers.set(header::CONTENT_SECURITY_POLICY, NOTHING);
     headers
 }
 

@@ -1,7 +1,7 @@
 //! The way back to a client: whole answers, answers that go on, refusals.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
 use super::connection::Kept;
@@ -10,6 +10,7 @@ use super::session::Session;
 use crate::journey::REQUEST_ID;
 use crate::refusal::Refusal;
 use crate::seam::{Client, Committed, Gone, Head};
+use crate::wire::Lines;
 
 /// A client whose request has been read. `kept` says afterwards whether its
 /// connection can serve another.
@@ -51,13 +52,13 @@ impl<'a> Client for Guest<'a> {
         self.session.gone().await;
     }
 
-    async fn commit(mut self, head: Head) -> Result<Seated<'a>, Gone> {
+    async fn commit(mut self, head: Head<Lines>) -> Result<Seated<'a>, Gone> {
         self.say_goodbye();
         self.session.begin(head).await?;
         Ok(Seated(self))
     }
 
-    async fn reply(mut self, head: Head, body: Vec<Bytes>) -> Result<(), Gone> {
+    async fn reply(mut self, head: Head<Lines>, body: Vec<Bytes>) -> Result<(), Gone> {
         self.say_goodbye();
         self.session.reply(head, body).await?;
         *self.kept = Kept::Keep;
@@ -94,20 +95,20 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// Says no. The connection is closed where the refusal or an unread body
 /// asks for it.
 pub(crate) async fn refuse(session: &mut Session<'_>, refusal: &Refusal, id: HeaderValue) -> Kept {
-    let mut headers = HeaderMap::new();
-    headers.insert(REQUEST_ID, id);
+    let mut headers = Lines::default();
+    headers.push(REQUEST_ID, id);
     if let Refusal::MethodNotAllowed(takes) = *refusal {
-        headers.insert(header::ALLOW, HeaderValue::from_static(takes));
+        headers.push(header::ALLOW, HeaderValue::from_static(takes));
     }
     if refusal.status() == StatusCode::UNAUTHORIZED {
         let scheme = HeaderValue::from_static("Bearer");
-        headers.insert(header::WWW_AUTHENTICATE, scheme);
+        headers.push(header::WWW_AUTHENTICATE, scheme);
     }
     if let Some(seconds) = refusal.retry_after() {
-        headers.insert(header::RETRY_AFTER, seconds.into());
+        headers.push(header::RETRY_AFTER, seconds.into());
     } else if refusal.status() == StatusCode::TOO_MANY_REQUESTS {
         // SDKs would try it again at once, and it will never fit.
-        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        headers.push(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     answer(
         session,
@@ -126,8 +127,8 @@ pub(crate) async fn answer_json(
     id: HeaderValue,
     body: &Value,
 ) -> Kept {
-    let mut headers = HeaderMap::new();
-    headers.insert(REQUEST_ID, id);
+    let mut headers = Lines::default();
+    headers.push(REQUEST_ID, id);
     answer_text(session, status, headers, body.to_string()).await
 }
 
@@ -135,7 +136,7 @@ pub(crate) async fn answer_json(
 pub(crate) async fn answer_text(
     session: &mut Session<'_>,
     status: StatusCode,
-    headers: HeaderMap,
+    headers: Lines,
     body: String,
 ) -> Kept {
     // HTTP/1.1 keeps it back by itself, and tells its length.
@@ -151,11 +152,13 @@ pub(crate) async fn answer_text(
 async fn answer(
     session: &mut Session<'_>,
     status: StatusCode,
-    mut headers: HeaderMap,
+    mut headers: Lines,
     body: Bytes,
     closes: bool,
 ) -> Kept {
-    headers.entry(header::CONTENT_TYPE).or_insert(JSON);
+    if !headers.contains(&header::CONTENT_TYPE) {
+        headers.push(header::CONTENT_TYPE, JSON);
+    }
     // A client that is still sending would have its body taken for its next
     // request.
     let closes = closes || session.is_body_in_the_way();

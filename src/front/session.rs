@@ -12,6 +12,7 @@ use super::http1::{Http1, WRITE};
 use super::transport::Transport;
 use crate::patience::within;
 use crate::seam::{Gone, Head};
+use crate::wire::Lines;
 
 /// A request whose head has been read.
 pub struct Session<'a>(Spoken<'a>);
@@ -107,7 +108,7 @@ impl<'a> Session<'a> {
     }
 
     /// Begins an answer that goes on.
-    pub(super) async fn begin(&mut self, head: Head) -> Result<(), Gone> {
+    pub(super) async fn begin(&mut self, head: Head<Lines>) -> Result<(), Gone> {
         match &mut self.0 {
             Spoken::Http1(connection) => {
                 connection.begin(&head, None);
@@ -118,7 +119,7 @@ impl<'a> Session<'a> {
     }
 
     /// Gives a whole answer.
-    pub(super) async fn reply(&mut self, head: Head, body: Vec<Bytes>) -> Result<(), Gone> {
+    pub(super) async fn reply(&mut self, head: Head<Lines>, body: Vec<Bytes>) -> Result<(), Gone> {
         let length = body.iter().map(Bytes::len).sum();
         match &mut self.0 {
             Spoken::Http1(connection) => {
@@ -179,12 +180,12 @@ impl<'a> Session<'a> {
 
 async fn http2_head(
     stream: &mut ServerSession,
-    head: Head,
+    head: Head<Lines>,
     length: Option<usize>,
 ) -> Result<(), Gone> {
     let mut parts = Response::new(()).into_parts().0;
     parts.status = head.status;
-    parts.headers = head.headers;
+    parts.headers = head.headers.into();
     if let Some(length) = length {
         parts.headers.insert(header::CONTENT_LENGTH, length.into());
     }

@@ -13,8 +13,10 @@ use super::trail::{Trail, Tried};
 use crate::outcome::{Blame, Outcome, Says};
 use crate::refusal::Failed;
 use crate::seam::Head;
-use crate::wire::json;
+use crate::wire::{Lines, json};
 
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const X_MS_RETRY_AFTER_MS: HeaderName = HeaderName::from_static("x-ms-retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// A rate limit that ends within this time is worth the SDK's own retry.
@@ -28,7 +30,7 @@ pub(super) fn last_word(
     failure: Failure,
     back: Option<Duration>,
     now: Instant,
-) -> (Head, Vec<Bytes>) {
+) -> (Head<Lines>, Vec<Bytes>) {
     let is_upstream_s = hands_on(&failure);
     let empty = HeaderMap::new();
     let from = match &failure.head {
@@ -58,17 +60,17 @@ pub(super) fn last_word(
     let is_json = json::kind(body.trim_ascii_start()) == Some(json::Kind::Object);
     if !is_upstream_s || is_json && status.as_u16() >= 400 {
         let json = HeaderValue::from_static("application/json");
-        headers.insert(header::CONTENT_TYPE, json);
+        headers.set(header::CONTENT_TYPE, json);
     }
-    headers.remove(header::CONTENT_ENCODING);
+    headers.remove(&header::CONTENT_ENCODING);
     if let Some(wait) = back {
-        headers.insert(header::RETRY_AFTER, seconds_up(wait));
+        headers.set(header::RETRY_AFTER, seconds_up(wait));
         // They speak of one target; `retry-after` speaks of all.
-        headers.remove("retry-after-ms");
-        headers.remove("x-ms-retry-after-ms");
+        headers.remove(&RETRY_AFTER_MS);
+        headers.remove(&X_MS_RETRY_AFTER_MS);
     }
     if trail.tried().count() >= 2 && !trail.tried().all(|tried| is_worth_waiting(tried, now)) {
-        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        headers.set(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     (Head { status, headers }, vec![body])
 }

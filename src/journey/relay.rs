@@ -23,9 +23,9 @@ use crate::ledger::Ended;
 use crate::patience::{Patience, at_once};
 use crate::refusal::Failed;
 use crate::seam::{Client, Committed, Exchange, Gone, Head};
-use crate::wire::headers;
 use crate::wire::json;
 use crate::wire::rewrite::{Kept, Rewriter};
+use crate::wire::{Lines, headers};
 
 /// `x-standin-attempts`
 pub(super) const ATTEMPTS: HeaderName = HeaderName::from_static("x-standin-attempts");
@@ -43,30 +43,30 @@ const MAX_WRITTEN: usize = 64 << 10;
 
 /// The upstream's headers as the client gets them, with those that say who
 /// was tried.
-pub(super) fn headers_down(ask: &Ask, trail: &Trail, from: &HeaderMap) -> HeaderMap {
-    let mut to = HeaderMap::from(headers::down(from));
+pub(super) fn headers_down(ask: &Ask, trail: &Trail, from: &HeaderMap) -> Lines {
+    let mut to = headers::down(from);
     if let Some(id) = from.get(REQUEST_ID) {
-        to.insert(UPSTREAM_REQUEST_ID, id.clone());
+        to.push(UPSTREAM_REQUEST_ID, id.clone());
     }
-    to.insert(REQUEST_ID, ask.id.clone());
-    to.insert(ATTEMPTS, trail.header());
+    to.push(REQUEST_ID, ask.id.clone());
+    to.push(ATTEMPTS, trail.header());
     to
 }
 
 /// Says in headers whose answer it is.
-pub(super) fn name_who(headers: &mut HeaderMap, pass: &Pass) {
+pub(super) fn name_who(headers: &mut Lines, pass: &Pass) {
     for (name, value) in [
         (MODEL, pass.candidate.as_str()),
         (PROVIDER, pass.target.provider.name.as_str()),
         (UPSTREAM_MODEL, &pass.target.upstream_model),
     ] {
         if let Ok(value) = HeaderValue::from_str(&printable(value)) {
-            headers.insert(name, value);
+            headers.push(name, value);
         }
     }
 }
 
-fn head_down(ask: &Ask, trail: &Trail, pass: &Pass, from: &Head) -> Head {
+fn head_down(ask: &Ask, trail: &Trail, pass: &Pass, from: &Head) -> Head<Lines> {
     let mut headers = headers_down(ask, trail, &from.headers);
     name_who(&mut headers, pass);
     Head {
@@ -121,9 +121,10 @@ async fn relay<X: Exchange, C: Client>(
         Answer::Long(..) | Answer::Plain(..) => "application/json",
         Answer::Stream(..) => "text/event-stream",
     };
-    head.headers
-        .entry(header::CONTENT_TYPE)
-        .or_insert(HeaderValue::from_static(usual));
+    if !head.headers.contains(&header::CONTENT_TYPE) {
+        let usual = HeaderValue::from_static(usual);
+        head.headers.push(header::CONTENT_TYPE, usual);
+    }
     match answer {
         Answer::Plain(_, body, meter) => {
             let size = length(&body);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -19,6 +19,7 @@ use self::frame::Teller;
 use crate::front::{self, Drain, Guest, Kept, Session};
 use crate::house::Current;
 use crate::seam::{Client, Committed, Head};
+use crate::wire::Lines;
 
 /// Pages that may look at the same time.
 const VIEWERS: usize = 32;
@@ -80,7 +81,7 @@ impl Live {
     pub(super) async fn show(
         self: &Arc<Self>,
         session: &mut Session<'_>,
-        headers: HeaderMap,
+        headers: Lines,
         may: impl Fn() -> bool,
     ) -> Kept {
         let mut draining = self.drain.watch();

@@ -7,6 +7,7 @@ use super::super::body::Body;
 use super::super::client::{Guest, answer_text};
 use super::*;
 use crate::seam::{Client, Committed, Head};
+use crate::wire::Lines;
 
 const HEADER: Duration = Duration::from_secs(10);
 
@@ -18,7 +19,7 @@ impl Door for Echo {
     async fn serve(&self, session: &mut Session<'_>) -> Kept {
         let path = session.head().uri.path().to_owned();
         let (mut kept, mut body) = (Kept::Close, Body::default());
-        let headers = http::HeaderMap::new();
+        let headers = Lines::default();
         let status = http::StatusCode::OK;
         match path.as_str() {
             "/unread" => return answer_text(session, status, headers, path).await,

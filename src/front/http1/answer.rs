@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::{Http1, date};
 use crate::seam::{Gone, Head};
+use crate::wire::Lines;
 
 /// A head of ours with its lines' ends is seldom longer.
 const USUAL_HEAD: usize = 1 << 10;
@@ -30,7 +31,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http1<T> {
 
     /// Begins an answer. Its head goes out with what follows, or when nothing
     /// does. Without a length the body comes in pieces, to an end.
-    pub(in crate::front) fn begin(&mut self, head: &Head, length: Option<usize>) {
+    pub(in crate::front) fn begin(&mut self, head: &Head<Lines>, length: Option<usize>) {
         let has_none = matches!(
             head.status,
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
@@ -87,8 +88,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http1<T> {
     }
 
     /// All but those that are this connection's own.
-    fn put_headers(&mut self, headers: &HeaderMap) {
-        for (name, value) in headers {
+    fn put_headers(&mut self, headers: &Lines) {
+        for (name, value) in headers.iter() {
             let is_own = name == header::CONNECTION
                 || name == header::CONTENT_LENGTH
                 || name == header::DATE

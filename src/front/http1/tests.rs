@@ -3,12 +3,13 @@
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::Instant;
 
 use super::*;
 use crate::seam::Head;
+use crate::wire::Lines;
 
 /// What a connection brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,9 +249,12 @@ async fn told(client: &mut DuplexStream) -> (String, usize) {
     (rest.concat(), dates.len())
 }
 
-fn head(status: u16) -> Head {
-    let mut headers = HeaderMap::new();
-    headers.insert("x-a", HeaderValue::from_static("1"));
+fn head(status: u16) -> Head<Lines> {
+    let mut headers = Lines::default();
+    headers.push(
+        HeaderName::from_static("x-a"),
+        HeaderValue::from_static("1"),
+    );
     // What an upstream says of its own connection is not ours.
     for (name, value) in [
         (header::CONNECTION, "upgrade"),
@@ -258,7 +262,7 @@ fn head(status: u16) -> Head {
         (header::DATE, "then"),
         (header::TRANSFER_ENCODING, "gzip"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.push(name, HeaderValue::from_static(value));
     }
     Head {
         status: StatusCode::from_u16(status).unwrap(),

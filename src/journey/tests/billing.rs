@@ -16,6 +16,7 @@ use crate::config::{self, OnError};
 use crate::journey::{Ask, Means, run};
 use crate::ledger::{Ledger, Reader};
 use crate::seam::{Broken, Client, Committed, Gone, Head};
+use crate::wire::Lines;
 
 struct Place(PathBuf);
 
@@ -77,11 +78,11 @@ impl Client for Watcher {
         std::future::pending().await
     }
 
-    async fn commit(self, _: Head) -> Result<Self, Gone> {
+    async fn commit(self, _: Head<Lines>) -> Result<Self, Gone> {
         if self.leaves { Err(Gone) } else { Ok(self) }
     }
 
-    async fn reply(self, _: Head, body: Vec<Bytes>) -> Result<(), Gone> {
+    async fn reply(self, _: Head<Lines>, body: Vec<Bytes>) -> Result<(), Gone> {
         self.note(body.concat().into());
         Ok(())
     }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::play::{Act, Play};
 use crate::config::Target;
 use crate::seam::{Broken, Client, Committed, Exchange, Gone, Head, Out, Outgoing};
+use crate::wire::Lines;
 
 /// What happened to one attempt.
 #[derive(Clone, Debug)]
@@ -260,19 +261,19 @@ impl Client for Guest {
         self.left().await;
     }
 
-    async fn commit(self, head: Head) -> Result<Seated, Gone> {
+    async fn commit(self, head: Head<Lines>) -> Result<Seated, Gone> {
         self.here()?;
         self.note(|given, now| {
-            given.head = Some(head);
+            given.head = Some(head.into());
             given.committed = Some(now);
         });
         Ok(Seated(self))
     }
 
-    async fn reply(self, head: Head, body: Vec<Bytes>) -> Result<(), Gone> {
+    async fn reply(self, head: Head<Lines>, body: Vec<Bytes>) -> Result<(), Gone> {
         self.here()?;
         self.note(|given, now| {
-            given.head = Some(head);
+            given.head = Some(head.into());
             given
                 .writes
                 .extend(body.into_iter().map(|piece| (now, piece)));

@@ -18,7 +18,7 @@ use crate::health::Board;
 use crate::journey::{Ask, Means, Receipt, run};
 use crate::seam::{Broken, Client, Committed, Exchange, Gone, Head, Out, Outgoing};
 use crate::spans::{Batch, Clock, Filled, Outlet, Spans};
-use crate::wire::TRACEPARENT;
+use crate::wire::{Lines, TRACEPARENT};
 
 /// What no span may have: the prompt, the answer, the provider's words.
 pub(super) const SECRETS: [&str; 4] = ["a-prompt", "an-answer", "their-words", "their-code"];
@@ -308,11 +308,11 @@ impl Client for Guest {
         }
     }
 
-    async fn commit(self, _: Head) -> Result<Self, Gone> {
+    async fn commit(self, _: Head<Lines>) -> Result<Self, Gone> {
         Ok(self)
     }
 
-    async fn reply(self, _: Head, _: Vec<Bytes>) -> Result<(), Gone> {
+    async fn reply(self, _: Head<Lines>, _: Vec<Bytes>) -> Result<(), Gone> {
         Ok(())
     }
 }

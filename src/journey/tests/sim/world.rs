@@ -16,6 +16,7 @@ use crate::journey::tests::fakes::{Came, Guest, Seated, next};
 use crate::journey::tests::play::Act;
 use crate::outcome::Outcome;
 use crate::seam::{Broken, Client, Exchange, Gone, Head, Out, Outgoing};
+use crate::wire::Lines;
 
 /// What one configuration knows.
 pub(super) struct House {
@@ -277,12 +278,12 @@ impl Client for Visitor {
         self.guest.gone().await;
     }
 
-    async fn commit(self, head: Head) -> Result<Seated, Gone> {
+    async fn commit(self, head: Head<Lines>) -> Result<Seated, Gone> {
         self.is_answered();
         self.guest.commit(head).await
     }
 
-    async fn reply(self, head: Head, body: Vec<Bytes>) -> Result<(), Gone> {
+    async fn reply(self, head: Head<Lines>, body: Vec<Bytes>) -> Result<(), Gone> {
         self.is_answered();
         self.guest.reply(head, body).await
     }
