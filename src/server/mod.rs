@@ -4,6 +4,7 @@ mod background;
 mod exporter;
 mod listener;
 mod logger;
+mod notify;
 mod source;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use self::exporter::Exports;
 pub use self::logger::{flush_log, start_log};
+use self::notify::{Manager, Standing};
 pub use self::source::Source;
 use crate::admin::{Admin, Reload};
 use crate::config::Config;
@@ -111,6 +113,7 @@ pub struct Server {
     reloads: mpsc::Receiver<Reload>,
     signals: Signals,
     exports: Exports,
+    manager: Manager,
     /// Where clients come in; with the ports that the system gave.
     pub listen: Vec<SocketAddr>,
     /// The admin port.
@@ -162,6 +165,7 @@ impl Server {
             reloads,
             signals,
             exports,
+            manager: Manager::find(),
             listen,
             admin,
         })
@@ -169,6 +173,7 @@ impl Server {
 
     /// Serves until SIGTERM or SIGINT, then lets streams in flight finish.
     pub async fn run(mut self) {
+        self.manager.tell(&Standing::Ready, "serving");
         loop {
             tokio::select! {
                 wish = self.signals.next() => match wish {
@@ -188,7 +193,9 @@ impl Server {
         self.reloads.close();
         while self.reloads.try_recv().is_ok() {}
         let left = self.drain.in_flight();
-        log::info!(event = "drain", in_flight = left; "draining: {left} requests in flight");
+        let draining = format!("draining: {left} requests in flight");
+        self.manager.tell(&Standing::Stopping, &draining);
+        log::info!(event = "drain", in_flight = left; "{draining}");
         tokio::select! {
             drained = timeout(longest, self.drain.empty()) => match drained {
                 // Out of time only cuts connections that have their answers.
@@ -210,8 +217,22 @@ impl Server {
         log::info!(event = "stop"; "stopped");
     }
 
-    /// Swaps the whole configuration, or nothing of it.
+    /// Swaps the whole configuration, or nothing of it, and tells the service
+    /// manager.
     fn reload(&self) -> Result<(), String> {
+        let manager = &self.manager;
+        manager.tell(&Standing::Reloading, "reading the configuration");
+        let swapped = self.swap();
+        let status = match &swapped {
+            Ok(()) => "serving",
+            // What is wrong with it stands in the log.
+            Err(_) => "serving with the old configuration: the new one was rejected",
+        };
+        manager.tell(&Standing::Ready, status);
+        swapped
+    }
+
+    fn swap(&self) -> Result<(), String> {
         let before = self.house.load_full();
         let built = self.source.load().and_then(|config| {
             let ledger = before.ledger.clone();

@@ -37,6 +37,7 @@ mod logs;
 mod metrics;
 mod mixed;
 mod names;
+mod notify;
 mod outcomes;
 mod page;
 mod plain;
