@@ -8,6 +8,7 @@ mod catalogue;
 mod check;
 mod client;
 mod digest;
+mod foreign;
 mod keys;
 mod lookup;
 mod meant;
@@ -28,6 +29,7 @@ mod tests;
 pub use check::Surroundings;
 pub use client::{Budget, ClientKey, Period, wrong_key_name};
 pub use digest::{Digest, NoDigest};
+pub use foreign::{foreign, wrong_base_url, wrong_header, wrong_provider_name};
 pub use meant::{
     BaseUrl, Config, Credential, Health, HttpVersion, Ledger, Limits, Log, LogFormat, Model,
     OnError, Otlp, PriceRule, Provider, Rule, Target, Timeouts,

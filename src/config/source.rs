@@ -4,7 +4,7 @@ use saphyr_parser::{Marker, Parser, ScanError};
 
 use super::node::{Node, What};
 use super::problem::{Found, Place, shown};
-use super::tree::{Stop, Tree};
+use super::tree::{Stop, Tree, Variables};
 
 /// Bytes of a file. A configuration of ten thousand models has one.
 const MAX_BYTES: usize = 4 << 20;
@@ -16,6 +16,16 @@ pub(super) fn read(
     var: &dyn Fn(&str) -> Option<String>,
     found: &mut Found,
 ) -> Option<Node> {
+    tree(bytes, Some(var), found)
+}
+
+/// The same for a file of somebody else's, where `${…}` is nothing special
+/// and a merge key is a key.
+pub(super) fn read_foreign(bytes: &[u8], found: &mut Found) -> Option<Node> {
+    tree(bytes, None, found)
+}
+
+fn tree(bytes: &[u8], var: Option<Variables<'_>>, found: &mut Found) -> Option<Node> {
     let text = match plain_text(bytes) {
         Ok(text) => text,
         Err((place, why)) => {

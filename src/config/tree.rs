@@ -24,6 +24,9 @@ const MAX_TEXT: usize = 16 << 20;
 /// Why and where reading stops.
 pub(super) type Stop = (Place, String);
 
+/// Variables of the environment, by name.
+pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// A list or mapping that is not closed yet.
 struct Open {
     place: Place,
@@ -63,7 +66,9 @@ struct Anchor {
 
 /// A tree that grows by one event after another.
 pub(super) struct Tree<'a> {
-    var: &'a dyn Fn(&str) -> Option<String>,
+    /// `None` for a file of somebody else's: `${…}` is then nothing special,
+    /// and a merge key is a key.
+    var: Option<Variables<'a>>,
     found: &'a mut Found,
     open: Vec<Open>,
     anchors: HashMap<usize, Anchor>,
@@ -74,7 +79,7 @@ pub(super) struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(var: &'a dyn Fn(&str) -> Option<String>, found: &'a mut Found) -> Self {
+    pub(super) fn new(var: Option<Variables<'a>>, found: &'a mut Found) -> Self {
         Self {
             var,
             found,
@@ -207,10 +212,9 @@ impl<'a> Tree<'a> {
                 ..
             })
         );
-        let what = if key {
-            Ok((text.to_owned(), false))
-        } else {
-            variable::replace(text, self.var, MAX_TEXT - self.text)
+        let what = match self.var {
+            Some(var) if !key => variable::replace(text, var, MAX_TEXT - self.text),
+            Some(_) | None => Ok((text.to_owned(), false)),
         };
         let (what, length) = match what {
             Ok((text, expanded)) => {
@@ -277,6 +281,7 @@ impl<'a> Tree<'a> {
 
     /// Gives a finished node to the list or mapping around it.
     fn put(&mut self, node: Node) -> Result<(), Stop> {
+        let is_ours = self.var.is_some();
         let Some(open) = self.open.last_mut() else {
             self.root = Some(node);
             return Ok(());
@@ -284,7 +289,7 @@ impl<'a> Tree<'a> {
         match &mut open.what {
             Inside::List(nodes) => nodes.push(node),
             Inside::Map { entries, seen, key } => match std::mem::replace(key, Waiting::Key) {
-                Waiting::Key => *key = admit(node, seen, self.found),
+                Waiting::Key => *key = admit(node, seen, is_ours, self.found),
                 Waiting::Value(name) => entries.push((name, node)),
                 Waiting::Dropped => {}
             },
@@ -294,13 +299,18 @@ impl<'a> Tree<'a> {
 }
 
 /// Whether a key may stand where it does.
-fn admit(node: Node, seen: &mut HashMap<Arc<str>, usize>, found: &mut Found) -> Waiting {
+fn admit(
+    node: Node,
+    seen: &mut HashMap<Arc<str>, usize>,
+    is_ours: bool,
+    found: &mut Found,
+) -> Waiting {
     let place = node.place;
     let What::Scalar(Scalar { text, plain, .. }) = node.what else {
         found.add(place, "a key is plain text, not a list or a mapping");
         return Waiting::Dropped;
     };
-    if plain && &*text == "<<" {
+    if is_ours && plain && &*text == "<<" {
         let why = "merge keys (`<<`) are not supported: write the keys out, \
                    or repeat the whole mapping by an alias";
         found.add(place, why);

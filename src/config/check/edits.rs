@@ -158,7 +158,7 @@ fn text(text: &str, out: &mut String) {
 
 /// A YAML number in JSON's spelling, digit for digit where JSON has one for
 /// it.
-fn number(text: &str) -> Option<String> {
+pub(in crate::config) fn number(text: &str) -> Option<String> {
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
         if let Some(digits) = text.strip_prefix(prefix) {
             return u64::from_str_radix(digits, radix)

@@ -28,9 +28,9 @@ use super::shape::{Fields, scalar};
 use crate::base::{ModelName, ProviderName};
 use crate::outcome::{Outcome, ReturnAtOnce};
 
-pub(super) use self::edits::edits;
+pub(super) use self::edits::{edits, number};
 pub(super) use self::price::price;
-pub(super) use self::provider::{kind, secret};
+pub(super) use self::provider::{free_header, kind, secret, wrong_name};
 
 /// What a configuration may look at beside its own text.
 pub trait Surroundings {

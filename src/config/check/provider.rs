@@ -99,7 +99,7 @@ pub(in crate::config) fn kind(fields: &Fields<'_>, found: &mut Found) -> Kind {
     }
 }
 
-fn wrong_name(name: &str) -> Option<String> {
+pub(in crate::config) fn wrong_name(name: &str) -> Option<String> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if (1..=64).contains(&name.len()) && name.bytes().all(good) {
         return None;
@@ -247,7 +247,7 @@ pub(super) fn headers(
 }
 
 /// A header that the configuration may set.
-pub(super) fn free_header(name: &str) -> Result<HeaderName, String> {
+pub(in crate::config) fn free_header(name: &str) -> Result<HeaderName, String> {
     let header = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| format!("`{}` cannot name a header", shown_key(name)))?;
     let lower = header.as_str();
