@@ -1,6 +1,7 @@
 //! The command line.
 
 mod demo;
+pub(crate) mod import;
 mod key;
 mod usage;
 
@@ -41,6 +42,11 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Turn another gateway's configuration into one of Standin's
+    Import {
+        #[command(subcommand)]
+        import: import::Import,
+    },
     /// Make keys for clients
     Key {
         #[command(subcommand)]
@@ -73,6 +79,7 @@ pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Check { config } => check(config),
         Command::Demo { once } => demo::run(once),
+        Command::Import { import } => import::run(import),
         Command::Key { key } => key::run(key),
         Command::Schema => print(&format!("{:#}\n", schema())),
         Command::Serve { config } => serve(config),

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::cli::import::litellm;
 use crate::config::{Surroundings, load};
 
 /// No variable, no file.
@@ -29,6 +30,21 @@ pub fn config(data: &[u8]) {
         Err(problems) => {
             assert!(!problems.all.is_empty(), "a refusal has a reason");
             assert!(!problems.to_string().is_empty(), "and says it");
+        }
+    }
+}
+
+/// Takes `data` for LiteLLM's configuration: what comes of it loads, or nothing
+/// comes of it and a reason is told.
+pub fn import(data: &[u8]) {
+    let nothing = |_: &str| Err(io::ErrorKind::NotFound.into());
+    match litellm("fuzz.yaml", data, &nothing) {
+        Ok(imported) => assert!(imported.yaml.contains("providers:"), "there is one"),
+        Err(refused) => {
+            let why = refused.why;
+            assert!(!why.is_empty(), "a refusal has a reason");
+            let ours = why.contains("a mistake of the import") && !why.contains("4 MiB");
+            assert!(!ours, "{why}");
         }
     }
 }

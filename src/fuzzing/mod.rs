@@ -6,7 +6,7 @@ mod http1;
 mod json_splice;
 mod wire;
 
-pub use config::config;
+pub use config::{config, import};
 pub use http1::http1_answer;
 pub use json_splice::json_splice;
 pub use wire::{answers, reset, rewrite, sse_chunks};

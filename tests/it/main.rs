@@ -28,6 +28,7 @@ mod harmless;
 mod headers;
 mod http1;
 mod http2;
+mod import;
 mod keys;
 mod killed;
 mod last_word;
