@@ -1,6 +1,6 @@
 //! A configuration of Standin's on its way to paper.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -108,16 +108,6 @@ impl Draft {
     /// Notes a variable; `false` where it stands for something else already.
     pub(super) fn uses(&mut self, name: &str, holds: Holds) -> bool {
         *self.variables.entry(name.to_owned()).or_insert(holds) == holds
-    }
-
-    /// A name for a provider that none has yet.
-    pub(super) fn free_name(&self, wish: &str, taken: &BTreeSet<String>) -> String {
-        let mut names = (1..).map(|nth| match nth {
-            1 => wish.to_owned(),
-            nth => format!("{wish}-{nth}"),
-        });
-        let free = names.find(|name| !taken.contains(name));
-        free.unwrap_or_else(|| wish.to_owned())
     }
 
     /// The configuration as YAML, with its head as comments.

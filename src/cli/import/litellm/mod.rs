@@ -12,7 +12,7 @@ mod price;
 mod provider;
 mod settings;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -29,7 +29,9 @@ pub(super) struct Import {
     pub(super) report: Report,
     /// Where each place stands among the draft's providers.
     places: HashMap<Place, usize>,
-    names: BTreeSet<String>,
+    names: HashSet<String>,
+    /// Numbers that names were given last, by what they were wished to be.
+    tries: HashMap<String, usize>,
     /// Values that stood in clear → the variable that takes their place.
     secrets: HashMap<String, String>,
     /// `credential_list`, by name.
@@ -88,14 +90,18 @@ impl Import {
         let Some(key) = &mut self.draft.key else {
             return;
         };
+        let path = Path::whole().at("general_settings").at("master_key");
         let models = self.draft.models.iter().map(|model| &model.name);
         let names: Vec<String> = models.chain(&self.patterns).cloned().collect();
         let plain = |name: &String| !name.trim().is_empty();
-        if self.draft.default_provider.is_none()
-            && (1..=1000).contains(&names.len())
-            && names.iter().all(plain)
-        {
+        if self.draft.default_provider.is_some() {
+            return;
+        }
+        if (1..=1000).contains(&names.len()) && names.iter().all(plain) {
             key.models = names;
+        } else {
+            let why = "the key may use every model of every provider: more than 1000 names cannot be listed";
+            self.report.differs(&path, why);
         }
     }
 
@@ -153,12 +159,10 @@ impl Import {
             };
             let wish: String = format!("{provider}_{purpose}").chars().map(upper).collect();
             let wish: String = format!("IMPORTED_{wish}").chars().take(150).collect();
-            let mut names = (1..).map(|nth| match nth {
-                1 => wish.clone(),
-                nth => format!("{wish}_{nth}"),
+            let variables = &self.draft.variables;
+            let name = free(&wish, '_', &mut self.tries, |name| {
+                variables.contains_key(name)
             });
-            let free = names.find(|name| !self.draft.variables.contains_key(name));
-            let name = free.unwrap_or(wish);
             self.secrets.insert(value.to_owned(), name.clone());
             name
         };
@@ -175,7 +179,8 @@ impl Import {
         if let Some(at) = self.places.get(&place) {
             return *at;
         }
-        let name = self.draft.free_name(name, &self.names);
+        let names = &self.names;
+        let name = free(name, '-', &mut self.tries, |name| names.contains(name));
         self.add_provider(name, place)
     }
 
@@ -207,5 +212,26 @@ impl Import {
         self.places.entry(place.clone()).or_insert(at);
         self.draft.providers.push((name, place));
         at
+    }
+}
+
+/// The name that is wished for, or with a number behind it, so that it is not
+/// taken yet.
+fn free(
+    wish: &str,
+    between: char,
+    tries: &mut HashMap<String, usize>,
+    is_taken: impl Fn(&str) -> bool,
+) -> String {
+    let nth = tries.entry(wish.to_owned()).or_insert(0);
+    loop {
+        *nth += 1;
+        let name = match *nth {
+            1 => wish.to_owned(),
+            nth => format!("{wish}{between}{nth}"),
+        };
+        if !is_taken(&name) {
+            return name;
+        }
     }
 }
