@@ -265,6 +265,11 @@ impl<'a> Admission<'a> {
         let Some(cell) = self.board.cell(place, self.wish, &self.held) else {
             return;
         };
+        let is_good = |event: &Event| matches!(event, Event::Said | Event::Finished);
+        let is_usual = matches!(sent, Sent::Usually(_)) && events.iter().all(is_good);
+        if is_usual && cell.word().is_spotless() {
+            return;
+        }
         let (was, is) = cell.change(|word| {
             let mut from = sent;
             events.iter().fold(word, |word, event| {

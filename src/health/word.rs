@@ -107,6 +107,14 @@ impl Word {
         self.0 & 3 == 0
     }
 
+    /// Whether it is healthy and nothing is counted against it: then an answer
+    /// to what was sent as usual changes nothing.
+    #[inline]
+    pub fn is_spotless(self) -> bool {
+        const ITS_AGE: u64 = (MAX_GENERATION as u64) << GENERATION;
+        self.0 & !ITS_AGE == 0
+    }
+
     /// What a request that would be sent now is told.
     pub fn admit(self, now: Moment) -> Admit {
         let state = self.state();

@@ -18,6 +18,7 @@ use crate::seam::{Broken, Exchange, Head, Outgoing};
 pub struct Call {
     connector: Arc<Connector>,
     line: Arc<Line>,
+    /// Where the path has to name it.
     upstream_model: String,
     way: Way,
     place: Arc<Place>,

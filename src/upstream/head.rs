@@ -18,6 +18,9 @@ const USUAL_HEAD: usize = 1024;
 impl Line {
     /// Where a request goes; nothing where that cannot stand in a head.
     fn path(&self, request: &Outgoing<'_>, upstream_model: &str) -> Option<PathAndQuery> {
+        if let Some(paths) = &self.paths {
+            return paths.get(request.endpoint as usize)?.clone();
+        }
         let to = path(
             self.kind,
             &self.url.path,

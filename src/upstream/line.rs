@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
 use pingora_core::connectors::http::v2::Connector;
 use pingora_error::ErrorType;
@@ -14,9 +15,9 @@ use tokio::time::{Instant, timeout};
 
 use super::Pool;
 use super::place::{Opened, Place};
-use crate::base::Secret;
+use crate::base::{Endpoint, Secret};
 use crate::config::{BaseUrl, Credential, HttpVersion, Provider};
-use crate::dialect::{Kind, api_key_header};
+use crate::dialect::{Kind, api_key_header, path};
 use crate::patience::within;
 use crate::seam::Broken;
 
@@ -39,6 +40,8 @@ pub(super) struct Line {
     pub(super) authority: HeaderValue,
     pub(super) api_version: Option<String>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    /// By endpoint, where no model is named in them.
+    pub(super) paths: Option<[Option<PathAndQuery>; 4]>,
     pub(super) key: ArcSwap<KeyHeader>,
     file: Option<KeyFile>,
     /// Where the provider is; nothing until that is first needed.
@@ -98,6 +101,7 @@ impl Line {
             authority,
             api_version: provider.api_version.clone(),
             headers: provider.headers.clone(),
+            paths: paths(provider),
             key: ArcSwap::from_pointee(key),
             file,
             peers: ArcSwapOption::new(peers),
@@ -105,6 +109,11 @@ impl Line {
             idle: Arc::clone(&pool.idle),
             url,
         })
+    }
+
+    /// Whether the path of a request says which model is asked.
+    pub(super) fn names_models(&self) -> bool {
+        self.paths.is_none()
     }
 
     /// Gets a connection: at the first of the addresses that takes one.
@@ -250,6 +259,19 @@ impl Line {
                 false
             }
         }
+    }
+}
+
+/// The paths of a provider's operations, where they are the same for all of
+/// its models; nothing at one that cannot stand in a head.
+fn paths(provider: &Provider) -> Option<[Option<PathAndQuery>; 4]> {
+    let (kind, url) = (provider.kind, &provider.base_url);
+    match kind {
+        Kind::OpenAi => {
+            let to = |endpoint| path(kind, &url.path, endpoint, "", None);
+            Some(Endpoint::ALL.map(|endpoint| PathAndQuery::try_from(to(endpoint)).ok()))
+        }
+        Kind::Azure => None,
     }
 }
 

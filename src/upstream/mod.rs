@@ -15,7 +15,6 @@ mod place;
 mod post;
 mod transport;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -63,7 +62,8 @@ impl Pool {
 /// The ways to all providers of one configuration.
 pub struct Ways {
     pool: Pool,
-    lines: HashMap<ProviderName, Arc<Line>>,
+    /// In the order of the configuration.
+    lines: Vec<(ProviderName, Arc<Line>)>,
 }
 
 impl Ways {
@@ -73,11 +73,11 @@ impl Ways {
     /// # Errors
     /// A credential file that cannot be read, in one sentence.
     pub fn new(config: &Config, pool: &Pool, before: Option<&Self>) -> Result<Self, String> {
-        let mut lines = HashMap::with_capacity(config.providers.len());
+        let mut lines = Vec::with_capacity(config.providers.len());
         for provider in &config.providers {
-            let known = before.and_then(|before| before.lines.get(&provider.name));
-            let line = Line::new(provider, pool, known.map(AsRef::as_ref))?;
-            lines.insert(provider.name.clone(), Arc::new(line));
+            let known = before.and_then(|before| before.named(&provider.name));
+            let line = Line::new(provider, pool, known)?;
+            lines.push((provider.name.clone(), Arc::new(line)));
         }
         Ok(Self {
             pool: pool.clone(),
@@ -85,11 +85,16 @@ impl Ways {
         })
     }
 
+    fn named(&self, name: &ProviderName) -> Option<&Line> {
+        let line = self.lines.iter().find(|(own, _)| own == name);
+        line.map(|(_, line)| line.as_ref())
+    }
+
     /// The providers that are asked with another key than before. A reload
     /// reads credential files too, and what is in them is known here only.
     pub fn other_keys<'a>(&'a self, before: &Self) -> impl Iterator<Item = &'a ProviderName> {
         let others = self.lines.iter().filter(|(name, line)| {
-            let known = before.lines.get(*name);
+            let known = before.named(name);
             known.is_some_and(|known| !line.has_same_key(known))
         });
         others.map(|(name, _)| name)
@@ -97,14 +102,14 @@ impl Ways {
 
     /// Looks all addresses up again.
     pub async fn refresh_addresses(&self) {
-        for line in self.lines.values() {
+        for (_, line) in &self.lines {
             line.refresh_addresses().await;
         }
     }
 
     /// Lets idle connections go that are closed or too old.
     pub fn sweep(&self) {
-        for line in self.lines.values() {
+        for (_, line) in &self.lines {
             line.sweep();
         }
     }
@@ -126,14 +131,15 @@ impl Out for Ways {
     type Exchange = Box<Call>;
 
     async fn open(&self, target: &Target, fresh: bool) -> Result<Box<Call>, Broken> {
-        let line = self
-            .lines
-            .get(&target.provider.name)
-            .ok_or(Broken::Connect)?;
+        let provider = &target.provider;
+        let line = self.lines.get(provider.index);
+        let line = line.filter(|(name, _)| *name == provider.name);
+        let (_, line) = line.ok_or(Broken::Connect)?;
         let opened = line.open(&self.pool.connector, target.timeouts.connect, fresh);
         let opened = opened.await?;
         let connector = Arc::clone(&self.pool.connector);
-        let model = target.upstream_model.clone();
+        let model = line.names_models().then(|| target.upstream_model.clone());
+        let model = model.unwrap_or_default();
         Ok(Call::new(connector, Arc::clone(line), model, opened))
     }
 }

@@ -349,3 +349,43 @@ fn nothing_but_the_probe_ends_the_probe_and_a_healthy_one_has_none() {
         }
     }
 }
+
+#[test]
+fn an_answer_changes_nothing_where_nothing_was_known() {
+    for generation in 0..32 {
+        let state = State {
+            generation,
+            ..Word::default().state()
+        };
+        let word = state.word();
+        assert!(word.is_spotless());
+        for from in 0..32 {
+            for event in [Event::Said, Event::Finished] {
+                let after = word.after(Sent::Usually(from), event, at(7), &rules(), 3);
+                assert_eq!(after, word, "{generation} {from} {event:?}");
+            }
+        }
+        for known in [
+            State {
+                failures: 1,
+                ..state
+            },
+            State { cuts: 1, ..state },
+            State { level: 1, ..state },
+            State {
+                probed: true,
+                ..state
+            },
+            State {
+                phase: Phase::Cooling,
+                ..state
+            },
+            State {
+                phase: Phase::Open,
+                ..state
+            },
+        ] {
+            assert!(!known.word().is_spotless(), "{known:?}");
+        }
+    }
+}
