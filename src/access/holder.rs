@@ -38,6 +38,11 @@ impl Holder {
         self.key.budget.is_some()
     }
 
+    /// Whether its requests may name candidates that are to fail on purpose.
+    pub fn may_drill(&self) -> bool {
+        self.key.drills
+    }
+
     /// Lets one request in, that may take so many tokens, input and output
     /// together. A refused one counts for nothing.
     ///

@@ -22,6 +22,8 @@ pub struct ClientKey {
     pub tokens_per_minute: Option<u32>,
     /// What it may spend.
     pub budget: Option<Budget>,
+    /// Whether its requests may name candidates that are to fail on purpose.
+    pub drills: bool,
     /// Stand in each of its ledger rows: a JSON object of texts, in the order
     /// of the file.
     pub tags: Box<str>,

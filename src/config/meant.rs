@@ -49,6 +49,9 @@ pub struct Config {
     pub listed: Vec<ModelName>,
     /// `failover.return_at_once`
     pub return_at_once: ReturnAtOnce,
+    /// Whether any request may name candidates that are to fail on purpose; a
+    /// key may say so for its own.
+    pub drills: bool,
     /// When a target rests, and for how long.
     pub health: Health,
     /// Who may come in; where it is empty, clients need no key.

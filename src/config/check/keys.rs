@@ -91,6 +91,7 @@ fn key(
         requests_per_minute: limit("requests_per_minute", found),
         tokens_per_minute: limit("tokens_per_minute", found),
         budget: budget(fields, found),
+        drills: fields.boolean("drills", found).unwrap_or_default(),
         tags: tags(fields, found),
         models,
         name: name?,

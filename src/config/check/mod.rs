@@ -128,6 +128,7 @@ pub(super) fn frame(fields: &Fields<'_>, found: &mut Found) -> (Config, Timeouts
         indices: Indices::default(),
         listed: Vec::new(),
         return_at_once: return_at_once(&failover, found),
+        drills: fields.boolean("drills", found).unwrap_or_default(),
         health: health::health(&fields.section("health", found), found),
         keys: Vec::new(),
         ledger: ledger::ledger(fields, found),

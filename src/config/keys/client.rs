@@ -36,6 +36,12 @@ pub(super) static CLIENT: Section = Section {
             Form::Section(&BUDGET),
             "What the key may spend, for each process. A key with a budget may not use a model whose price is not known.",
         ),
+        with(
+            "drills",
+            Form::Bool,
+            "false",
+            "Whether the key's requests may say in `x-standin-fail` which candidates fail on purpose. Not needed where the configuration's own `drills` is `true`.",
+        ),
         key(
             "tags",
             Form::Pairs,

@@ -65,6 +65,12 @@ pub(in crate::config) static ROOT: Section = Section {
             Form::Section(&FAILOVER),
             "When the next candidate is tried.",
         ),
+        with(
+            "drills",
+            Form::Bool,
+            "false",
+            "Whether any client may rehearse a failover: the candidates that a request's header `x-standin-fail` names (`openai/gpt-4o=429, openai/o1=timeout`) fail for that request, without being asked and without an effect on others. A key's own `drills` allows it to that key.",
+        ),
         key(
             "health",
             Form::Section(&HEALTH),
