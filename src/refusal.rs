@@ -8,12 +8,15 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::wire::PeekError;
+use crate::wire::drill::{DrillError, FAIL};
 
 /// Why Standin itself says no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The body is not what the endpoint takes.
     BadBody(PeekError),
+    /// What is to fail on purpose cannot.
+    BadDrill(DrillError),
     /// The request's head cannot be read, or its framing is in doubt. The
     /// connection is closed.
     BadRequest,
@@ -81,6 +84,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadBody(_)
+            | Self::BadDrill(_)
             | Self::BadRequest
             | Self::DuplicateMember(_)
             | Self::LongName(_)
@@ -112,6 +116,7 @@ impl Refusal {
                 PeekError::TooManyMembers => "too_many_members",
                 PeekError::WrongType { .. } => "wrong_type",
             },
+            Self::BadDrill(_) => "bad_drill",
             Self::BadRequest => "bad_request",
             Self::BodyTimeout | Self::HeaderTimeout => "request_timeout",
             Self::Budget { .. } => "budget",
@@ -137,6 +142,7 @@ impl Refusal {
     fn param(&self) -> Option<&str> {
         match self {
             Self::BadBody(error) => error.param(),
+            Self::BadDrill(_) => Some(FAIL),
             Self::DuplicateMember(name) => Some(name),
             Self::TooManyCandidates(_) => Some("models"),
             Self::LongName(_) | Self::NotAllowed(_) | Self::UnknownModel(_) => Some("model"),
@@ -161,6 +167,7 @@ impl Refusal {
     fn message(&self) -> Cow<'static, str> {
         match self {
             Self::BadBody(error) => error.to_string().into(),
+            Self::BadDrill(error) => error.to_string().into(),
             Self::BadRequest => "The request's head cannot be read, or its framing is ambiguous.".into(),
             Self::BodyTimeout => "The request's body did not arrive in time.".into(),
             Self::Budget { per, wait: Some(_) } => {
@@ -229,6 +236,7 @@ impl Refusal {
             | Self::LengthRequired
             | Self::TooLarge(_) => true,
             Self::BadBody(_)
+            | Self::BadDrill(_)
             | Self::Budget { .. }
             | Self::DuplicateMember(_)
             | Self::LongName(_)
@@ -253,6 +261,7 @@ impl Refusal {
             Self::Budget { wait, .. } | Self::TokenLimit { wait, .. } => (*wait)?,
             Self::RequestLimit { wait, .. } => *wait,
             Self::BadBody(_)
+            | Self::BadDrill(_)
             | Self::BadRequest
             | Self::BodyTimeout
             | Self::Draining
@@ -282,6 +291,7 @@ impl Refusal {
             Self::RequestLimit { .. } => "requests",
             Self::TokenLimit { .. } => "tokens",
             Self::BadBody(_)
+            | Self::BadDrill(_)
             | Self::BadRequest
             | Self::BodyTimeout
             | Self::Draining
@@ -370,6 +380,17 @@ impl Failed {
     pub fn error(self) -> Value {
         error_body(self.message(), kind(self.status()), None, self.code())
     }
+}
+
+/// What a drill answers in a provider's place: the body of an error that it
+/// would have to have a status for.
+pub fn drilled(status: StatusCode) -> Bytes {
+    let message = format!(
+        "A drill asked for this {}: the request's `{FAIL}` names this candidate, and nothing was sent to its provider.",
+        status.as_u16()
+    );
+    let error = error_body(&message, kind(status), None, "drill");
+    error.to_string().into()
 }
 
 /// OpenAI's `type` for a status.

@@ -3,6 +3,7 @@
 //! Pure functions and small machines over byte slices: no clock, no socket,
 //! no tree of anything.
 
+pub mod drill;
 mod edits;
 pub mod headers;
 pub mod http1;
