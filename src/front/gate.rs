@@ -157,6 +157,9 @@ impl Gate {
             Ok(ask) => ask,
             Err(refusal) => return self.refuse(session, &refusal, id, at).await,
         };
+        if let Err(refusal) = ask.drill(from, &house.config, at.key.map(|key| &**key)) {
+            return self.refuse(session, &refusal, id, at).await;
+        }
         let entered = match self.enter(&ask, at.key, house) {
             Ok(entered) => entered,
             Err(refusal) => return self.refuse(session, &refusal, id, at).await,

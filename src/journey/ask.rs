@@ -9,6 +9,7 @@ use super::span::Span;
 use crate::base::{Endpoint, ModelName};
 use crate::config::{Config, Model};
 use crate::refusal::Refusal;
+use crate::wire::drill::Drill;
 use crate::wire::{Lines, Peek, TraceParent, headers};
 
 /// `x-request-id`, both ways.
@@ -34,6 +35,8 @@ pub struct Candidate {
     pub name: ModelName,
     /// Nothing where no model of that name is known.
     pub model: Option<Arc<Model>>,
+    /// How it is to fail on purpose, where it is.
+    pub drill: Option<Drill>,
 }
 
 /// One request, read as far as Standin needs to.
@@ -161,6 +164,7 @@ fn candidates(
     let mut list: Vec<Candidate> = Vec::with_capacity(4);
     let candidate = |name: ModelName| Candidate {
         model: config.model(&name),
+        drill: None,
         name,
     };
     for name in peek.names(body) {

@@ -6,6 +6,7 @@
 mod account;
 mod ask;
 mod attempt;
+mod drill;
 mod failure;
 mod last_word;
 mod meter;
@@ -110,6 +111,11 @@ async fn walk<'a, O: Out, C: Client>(
             Step::Skip(name, target, why) => {
                 trail.skipped(name, target, why);
                 continue;
+            }
+            Step::Drill(pass, drill) => {
+                let failure = drill::failure(drill, ask.brings_rights);
+                trail.drilled(pass, &failure);
+                failure
             }
             Step::Recall(pass, error) => {
                 is_own = false;

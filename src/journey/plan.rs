@@ -14,10 +14,13 @@ use crate::config::{Model, Target};
 use crate::health::{Admission, Board, LastError, Moment, Wish};
 use crate::outcome::Skip;
 use crate::refusal::Refusal;
+use crate::wire::drill::Drill;
 
 /// What is done next.
 #[derive(Debug)]
 pub(super) enum Step<'a> {
+    /// The candidate's target fails, since the request asks for that.
+    Drill(Pass, Drill),
     /// The candidate, or a target of it, is passed over.
     Skip(ModelName, Option<Arc<Target>>, Skip),
     /// The candidate's target is tried.
@@ -160,6 +163,11 @@ impl<'a> Plan<'a> {
             }
             Turn::Target(candidate, target) => (candidate, target),
         };
+        if let Some(drill) = candidate.drill {
+            let pass = self.pass(candidate, target, now);
+            self.taken += 1;
+            return Some(Step::Drill(pass, drill));
+        }
         let wish = self.wish(target, now);
         if self.is_last_resort {
             let pass = self.pass(candidate, target, now);
@@ -199,6 +207,8 @@ impl<'a> Plan<'a> {
     fn pass(&self, candidate: &'a Candidate, target: &'a Arc<Target>, now: Moment) -> Pass {
         let is_own = |turn: &&Turn<'_>| turn.is_of(candidate);
         let works = |turn: &Turn<'a>| match *turn {
+            // What is to fail is taken for as good as any until it does.
+            Turn::Target(candidate, _) if candidate.drill.is_some() => true,
             Turn::Target(_, target) => self.board.admits(self.wish(target, now)),
             Turn::NotAllowed(..) | Turn::Unknown(_) => false,
         };

@@ -39,17 +39,6 @@ impl End {
     }
 }
 
-impl End {
-    fn counted(self) -> Ended {
-        match self {
-            Self::Answered => Ended::Answered,
-            Self::ClientGone => Ended::ClientGone,
-            Self::Cut => Ended::Cut,
-            Self::Failed => Ended::Failed,
-        }
-    }
-}
-
 /// What an answer is charged at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charged {
@@ -99,7 +88,7 @@ pub struct Receipt {
 impl Receipt {
     /// Adds all of it to what is counted.
     pub fn count(&self, into: &Counts) {
-        into.ended(Some(self.endpoint), self.end.counted());
+        into.ended(Some(self.endpoint), self.counted());
         into.worked(self.worked);
         for entry in self.trail.entries() {
             match entry {
@@ -110,7 +99,10 @@ impl Receipt {
                 Entry::Tried(tried) => {
                     let provider = Some(&*tried.pass.target.provider);
                     let at = into.at(&tried.pass.candidate, provider);
-                    at.attempted(self.outcome(tried));
+                    match self.outcome(tried) {
+                        Some(outcome) if tried.is_drill => at.drilled(outcome),
+                        outcome => at.attempted(outcome),
+                    }
                     // An answer is the last of its trail.
                     if let (None, Some(charged)) = (tried.outcome, &self.charged) {
                         at.answered(&self.answer(charged));
@@ -121,10 +113,27 @@ impl Receipt {
         if let (Some(first), Some(pass)) = (self.failed_over_from(), &self.answered) {
             let (from, reason) = match first {
                 Entry::Skipped(name, _, why) => (name, why.label()),
-                Entry::Tried(tried) => (&tried.pass.candidate, tried.label()),
+                Entry::Tried(tried) => (&tried.pass.candidate, tried.reason()),
             };
             into.failed_over(from, &pass.candidate, reason);
         }
+    }
+
+    /// As what it is counted: where a candidate failed on purpose, that none
+    /// answered is nobody's failure.
+    fn counted(&self) -> Ended {
+        match self.end {
+            End::Answered => Ended::Answered,
+            End::ClientGone => Ended::ClientGone,
+            End::Cut => Ended::Cut,
+            End::Failed if self.is_drilled() => Ended::Drilled,
+            End::Failed => Ended::Failed,
+        }
+    }
+
+    /// Whether a candidate of it failed on purpose.
+    pub fn is_drilled(&self) -> bool {
+        self.trail.tried().any(|tried| tried.is_drill)
     }
 
     /// How an attempt ended; nothing where it answered to the end, or for as

@@ -9,6 +9,7 @@ mod after_commit;
 mod billing;
 mod blame;
 mod counting;
+mod drills;
 mod last_resort;
 mod leaving;
 mod made_up;

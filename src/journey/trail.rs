@@ -41,8 +41,10 @@ pub struct Tried {
     /// The HTTP status that came, where one says something: an error's or the
     /// answer's.
     pub status: Option<u16>,
-    /// When it began; nothing where nothing was sent, and what others had
-    /// failed with counts as its try.
+    /// Whether it failed only because the request asked for that.
+    pub is_drill: bool,
+    /// When it began; nothing where nothing was sent: what others had failed
+    /// with, or a drill, counts as its try.
     pub began: Option<Instant>,
     /// Until the answer or the failure.
     pub took: Duration,
@@ -62,10 +64,26 @@ impl Trail {
 
     /// Notes a failure.
     pub fn failed(&mut self, pass: Pass, failure: &Failure, began: Option<Instant>) {
+        self.note_failed(pass, failure, began, false);
+    }
+
+    /// Notes a failure that was asked for.
+    pub fn drilled(&mut self, pass: Pass, failure: &Failure) {
+        self.note_failed(pass, failure, None, true);
+    }
+
+    fn note_failed(
+        &mut self,
+        pass: Pass,
+        failure: &Failure,
+        began: Option<Instant>,
+        is_drill: bool,
+    ) {
         self.entries.push(Entry::Tried(Box::new(Tried {
             pass,
             outcome: Some(failure.outcome),
             status: failure.status(),
+            is_drill,
             began,
             took: began.map_or(Duration::ZERO, |began| began.elapsed()),
             until: failure.wait.map(|wait| Instant::now() + wait),
@@ -80,6 +98,7 @@ impl Trail {
             pass,
             outcome: None,
             status: Some(status),
+            is_drill: false,
             began: Some(began),
             took: began.elapsed(),
             until: None,
@@ -117,6 +136,9 @@ impl Trail {
                 Entry::Tried(tried) => {
                     encode(tried.pass.candidate.as_str(), IN_WALK, &mut line);
                     line.push('=');
+                    if tried.is_drill {
+                        line.push_str("drill:");
+                    }
                     tried.word(&mut line);
                 }
             }
@@ -150,8 +172,13 @@ impl Entry {
 }
 
 impl Tried {
+    /// How it ended, in a word; that of a drill says nothing of the target.
+    pub(super) fn reason(&self) -> &'static str {
+        if self.is_drill { "drill" } else { self.label() }
+    }
+
     /// How it ended, in a word.
-    pub(super) fn label(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         self.outcome.map_or("answered", Outcome::label)
     }
 
@@ -192,6 +219,8 @@ struct Told<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_resort: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    drill: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     param: Option<&'a str>,
@@ -214,6 +243,7 @@ impl Serialize for Entry {
                 status: tried.status,
                 ms: u64::try_from(tried.took.as_millis()).unwrap_or(u64::MAX),
                 last_resort: tried.pass.is_last_resort.then_some(true),
+                drill: tried.is_drill.then_some(true),
                 code: tried.code.as_deref(),
                 param: tried.param.as_deref(),
             }

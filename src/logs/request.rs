@@ -44,7 +44,14 @@ impl<'a> Brief<'a> {
             status: match (refusal, ended) {
                 (Some(refusal), _) => Some(refusal.status().as_u16()),
                 (None, Ended::Answered) => Some(200),
-                (None, Ended::ClientGone | Ended::Cut | Ended::Failed | Ended::Refused) => None,
+                (
+                    None,
+                    Ended::ClientGone
+                    | Ended::Cut
+                    | Ended::Drilled
+                    | Ended::Failed
+                    | Ended::Refused,
+                ) => None,
             },
             code: refusal.map(Refusal::code),
             trace: None,
@@ -170,6 +177,9 @@ fn in_json(line: &mut Line<'_>, entry: &Entry) {
             if tried.pass.is_last_resort {
                 line.flag("last_resort", true);
             }
+            if tried.is_drill {
+                line.flag("drill", true);
+            }
         }
     }
 }
@@ -202,6 +212,9 @@ fn in_text(line: &mut Line<'_>, entry: &Entry) {
             line.add(b"ms");
             if tried.pass.is_last_resort {
                 line.add(b" last_resort");
+            }
+            if tried.is_drill {
+                line.add(b" drill");
             }
         }
     }

@@ -39,7 +39,7 @@ pub struct Answered<'a> {
 pub struct Counts {
     pub(super) metrics: Arc<Metrics>,
     /// By endpoint, then by [`Ended`]; the last are those of no endpoint.
-    requests: [[IntCounter; 5]; 5],
+    requests: [[IntCounter; 6]; 5],
     models: HashMap<ModelName, Vec<Place>>,
     /// Of every name that is not listed, at every provider.
     others: Vec<Place>,
@@ -202,6 +202,14 @@ impl At<'_> {
             self.counts.metrics.attempts.with_label_values(&labels)
         };
         counter.get_or_init(new).inc();
+    }
+
+    /// Counts a candidate that failed on purpose: rare, so that its handle is
+    /// looked up.
+    pub fn drilled(self, outcome: Outcome) {
+        let labels = self.place.and(outcome.label());
+        let drills = &self.counts.metrics.drills;
+        drills.with_label_values(&labels).inc();
     }
 
     /// Counts a candidate that was passed over.

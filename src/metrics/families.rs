@@ -68,6 +68,7 @@ pub struct Metrics {
     pub(super) usage: HistogramVec,
     pub(super) requests: IntCounterVec,
     pub(super) attempts: IntCounterVec,
+    pub(super) drills: IntCounterVec,
     pub(super) failovers: IntCounterVec,
     pub(super) skips: IntCounterVec,
     pub(super) overhead: Histogram,
@@ -135,19 +136,25 @@ impl Metrics {
             requests: counters(
                 &registry,
                 "standin_requests_total",
-                "Requests that have ended: answered, failed (every candidate did), cut (the answer broke off), client_gone, refused (no candidate was tried). Heads that cannot be read are not among them.",
+                "Requests that have ended: answered, failed (every candidate did), drilled (every candidate did, one of them because a drill asked for it), cut (the answer broke off), client_gone, refused (no candidate was tried). Heads that cannot be read are not among them.",
                 &["endpoint", "outcome"],
             ),
             attempts: counters(
                 &registry,
                 "standin_attempts_total",
-                "Candidates' turns at a provider by outcome; answered where an answer began, cut where it broke off.",
+                "Candidates' turns at a provider by outcome; answered where an answer began, cut where it broke off. Drills are not among them.",
+                &["model", "provider", "outcome"],
+            ),
+            drills: counters(
+                &registry,
+                "standin_drills_total",
+                "Candidates' turns that failed because the request asked for it, by outcome; nothing was sent to the provider.",
                 &["model", "provider", "outcome"],
             ),
             failovers: counters(
                 &registry,
                 "standin_failovers_total",
-                "Answers that began and were not the first candidate's: from the first, to the one that answered, because of what the first was skipped for or failed with.",
+                "Answers that began and were not the first candidate's: from the first, to the one that answered, because of what the first was skipped for or failed with; drill where it failed because the request asked for that.",
                 &["from", "to", "reason"],
             ),
             skips: counters(

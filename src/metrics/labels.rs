@@ -19,6 +19,8 @@ pub enum Ended {
     ClientGone,
     /// The answer broke off after it had begun.
     Cut,
+    /// Every candidate failed, at least one of them on purpose.
+    Drilled,
     /// Every candidate failed.
     Failed,
     /// Nothing was tried.
@@ -26,10 +28,11 @@ pub enum Ended {
 }
 
 impl Ended {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Answered,
         Self::ClientGone,
         Self::Cut,
+        Self::Drilled,
         Self::Failed,
         Self::Refused,
     ];
@@ -40,6 +43,7 @@ impl Ended {
             Self::Answered => "answered",
             Self::ClientGone => "client_gone",
             Self::Cut => "cut",
+            Self::Drilled => "drilled",
             Self::Failed => "failed",
             Self::Refused => "refused",
         }

@@ -139,6 +139,9 @@ fn request(out: &mut Vec<u8>, told: &Told, clock: &Clock) {
     let attempts = sent(receipt).count();
     to.whole("standin.attempts", attempts as u64);
     to.flag("standin.failed_over", receipt.failed_over_from().is_some());
+    if receipt.is_drilled() {
+        to.flag("standin.drill", true);
+    }
     if let Some(cost) = receipt.charged.and_then(|charged| charged.cost) {
         to.text("standin.cost_usd", &cost.to_string());
     }
@@ -255,6 +258,7 @@ fn events(out: &mut Vec<u8>, receipt: &Receipt, clock: &Clock) {
         let event = match entry {
             Entry::Skipped(model, target, why) => Event::Skip(model, target.as_deref(), *why),
             Entry::Tried(tried) => match (tried.began, tried.outcome) {
+                (None, Some(outcome)) if tried.is_drill => Event::Drill(tried, outcome),
                 (None, Some(outcome)) => Event::Recall(tried, outcome),
                 (began, _) => {
                     at = began.map_or(at, |began| began + tried.took);
@@ -276,6 +280,8 @@ fn events(out: &mut Vec<u8>, receipt: &Receipt, clock: &Clock) {
 
 /// Something that happened to a candidate without a request to its provider.
 enum Event<'a> {
+    /// It failed because the request asked for that.
+    Drill(&'a Tried, Outcome),
     /// What others had failed with counted as its try.
     Recall(&'a Tried, Outcome),
     /// It was passed over.
@@ -285,13 +291,16 @@ enum Event<'a> {
 impl Event<'_> {
     fn write(&self, out: &mut Vec<u8>) {
         let name: &[u8] = match self {
+            Self::Drill(..) => b"\"name\":\"standin.drill\",",
             Self::Recall(..) => b"\"name\":\"standin.recall\",",
             Self::Skip(..) => b"\"name\":\"standin.skip\",",
         };
         out.extend_from_slice(name);
         let mut to = Attributes::begin(out);
         let (model, target) = match self {
-            Self::Recall(tried, _) => (&tried.pass.candidate, Some(&*tried.pass.target)),
+            Self::Drill(tried, _) | Self::Recall(tried, _) => {
+                (&tried.pass.candidate, Some(&*tried.pass.target))
+            }
             Self::Skip(model, target, _) => (*model, *target),
         };
         to.text("gen_ai.request.model", model.as_str());
@@ -299,7 +308,9 @@ impl Event<'_> {
             to.text("gen_ai.provider.name", target.provider.name.as_str());
         }
         match self {
-            Self::Recall(_, outcome) => to.text("error.type", outcome.label()),
+            Self::Drill(_, outcome) | Self::Recall(_, outcome) => {
+                to.text("error.type", outcome.label());
+            }
             Self::Skip(_, _, why) => to.text("standin.skip.reason", why.label()),
         }
         to.end();

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use self::stage::{SECRETS, Stage, attribute, has_id, nanos};
 use super::queue::{Filled, Spans};
+use crate::wire::drill::Drill;
 
 const CLIENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -192,6 +193,38 @@ async fn a_try_that_was_none_is_an_event_too() {
     assert_eq!(recalled, &json!({"stringValue": "rate_limited"}));
     let attempts = attribute(request, "standin.attempts");
     assert_eq!(attempts, &json!({"intValue": "0"}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drill_is_an_event_and_its_request_is_marked() {
+    let mut stage = Stage::new("");
+    stage.drill(&["p/busy", "q/hello"], Drill::Timeout).await;
+    stage.ask(&["q/hello"], false, None, None).await;
+    let (spans, _) = stage.told();
+    let [request, attempt, other, _] = &spans[..] else {
+        panic!("{spans:#?}");
+    };
+    hold_together(&spans[..2]);
+    let [event] = &request["events"].as_array().unwrap()[..] else {
+        panic!("{request:#?}");
+    };
+    assert_eq!(event["name"], "standin.drill");
+    assert_eq!(
+        attributes(event),
+        json!({
+            "gen_ai.request.model": {"stringValue": "p/busy"},
+            "gen_ai.provider.name": {"stringValue": "p"},
+            "error.type": {"stringValue": "timeout"},
+        })
+    );
+    let one = json!({"intValue": "1"});
+    assert_eq!(attribute(request, "standin.attempts"), &one);
+    let is = json!({"boolValue": true});
+    assert_eq!(attribute(request, "standin.drill"), &is);
+    assert_eq!(attribute(request, "standin.failed_over"), &is);
+    let model = json!({"stringValue": "q/hello"});
+    assert_eq!(attribute(attempt, "standin.model"), &model);
+    assert!(attribute(other, "standin.drill").is_null());
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,7 +74,8 @@ impl Walks {
     /// Takes in a request that has ended.
     pub fn remember(&self, walk: Walk) {
         let receipt = &walk.receipt;
-        for tried in receipt.trail.tried() {
+        // Drills are nothing that a target did.
+        for tried in receipt.trail.tried().filter(|tried| !tried.is_drill) {
             let target = &tried.pass.target;
             match receipt.outcome(tried) {
                 // Says nothing of the target.
@@ -149,6 +150,7 @@ fn pair(target: &Target) -> (&str, &str) {
 fn failed_over(receipt: &Receipt) -> Option<(&Arc<Target>, &Arc<Target>)> {
     let from = match receipt.failed_over_from()? {
         Entry::Skipped(_, target, _) => target.as_ref()?,
+        Entry::Tried(tried) if tried.is_drill => return None,
         Entry::Tried(tried) => &tried.pass.target,
     };
     Some((from, &receipt.answered.as_ref()?.target))

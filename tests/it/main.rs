@@ -22,6 +22,7 @@ mod cli;
 mod cooling;
 mod crowd;
 mod drain;
+mod drills;
 mod edits;
 mod h2_provider;
 mod harmless;

@@ -514,3 +514,32 @@ async fn beyond_this_machine_there_is_no_page_without_a_token() {
     }
     assert_eq!(ask(&house, "POST", "/-/login", &[], "x").await.status, 404);
 }
+
+#[tokio::test]
+async fn a_drill_is_shown_as_one_and_counts_for_nobody() {
+    let mock = Mock::start(Reply::answer("Hello")).await.unwrap();
+    let more = "drills: true\nmodels: { one: { provider: p, upstream_model: a }, two: { provider: p, upstream_model: b } }\n";
+    let house = House::before(&[("p", &mock)], more).await;
+    let mut viewer = Viewer::of(&house).await;
+    let mut talk = house.talk().await;
+    let body = crate::talk::chat(&["one", "two"], false);
+    let lines = ["x-standin-fail: one=503"];
+    let answer = talk.post_with("/v1/chat/completions", &lines, &body).await;
+    assert_eq!(answer.walk(), "one=drill:503, two=200");
+    let walk = viewer
+        .until("the walk", |data| data["walks"][0].as_object().cloned())
+        .await;
+    let steps = &walk["steps"];
+    assert_eq!(
+        (&steps[0]["outcome"], &steps[0]["drill"]),
+        (&"unavailable".into(), &true.into())
+    );
+    assert_eq!(steps[1]["drill"], false);
+    let (_, all) = Viewer::of(&house).await.event().await.unwrap();
+    let (one, two) = (row(&all, "p/a").unwrap(), row(&all, "p/b").unwrap());
+    for (row, answered) in [(&one, 0), (&two, 1)] {
+        let counts = ["answered", "failed", "from", "to"].map(|name| row[name].as_u64().unwrap());
+        assert_eq!(counts, [answered, 0, 0, 0], "{row}");
+    }
+    assert_eq!(all["sum"]["failed_over"], 0);
+}

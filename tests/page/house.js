@@ -96,11 +96,11 @@ export class House {
     this.admin = found.admin;
   }
 
-  async ask(models, more = {}) {
+  async ask(models, more = {}, headers = {}) {
     const [model, ...rest] = models;
     const answer = await fetch(`${this.proxy}/v1/chat/completions`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...headers },
       body: JSON.stringify({ model, models: rest.length ? rest : undefined, messages: [{ role: 'user', content: 'planted-prompt' }], ...more }),
     });
     await answer.text();

@@ -83,6 +83,18 @@ describe('the page', () => {
     await nothingWrong();
   });
 
+  test('a drill is shown as one and is nobody\'s failure', async () => {
+    await house.reload(config(provider.url, 'drills: true\n'));
+    const drill = { 'x-standin-fail': 'openai/gpt-4o=503' };
+    const answer = await house.ask(['openai/gpt-4o', 'openai/o1'], {}, drill);
+    assert.equal(answer.headers.get('x-standin-attempts'), 'openai/gpt-4o=drill:503, openai/o1=200');
+    const steps = page.locator('.walk').first().locator('.step');
+    assert.match(await steps.nth(0).textContent(), /attempt 1openai\/gpt-4o503unavailableas a drill· 0 ms/);
+    assert.doesNotMatch(await steps.nth(1).textContent(), /drill/);
+    assert.equal(await page.locator('h1').textContent(), 'All 4 targets are healthy');
+    await nothingWrong();
+  });
+
   test('a provider that cannot be reached is told of by itself', async () => {
     await house.ask(['gone/model', 'openai/o1']);
     const line = page.locator('#providers li');

@@ -40,6 +40,7 @@ struct Step<'a> {
     status: Option<u16>,
     ms: Option<u64>,
     last_resort: bool,
+    drill: bool,
 }
 
 /// One walk as JSON.
@@ -87,6 +88,7 @@ fn step<'a>(entry: &'a Entry, receipt: &Receipt) -> Step<'a> {
             status: None,
             ms: None,
             last_resort: false,
+            drill: false,
         },
         Entry::Tried(tried) => Step {
             model: tried.pass.candidate.as_str(),
@@ -96,6 +98,7 @@ fn step<'a>(entry: &'a Entry, receipt: &Receipt) -> Step<'a> {
             status: tried.status,
             ms: Some(millis(tried.took)),
             last_resort: tried.pass.is_last_resort,
+            drill: tried.is_drill,
         },
     }
 }

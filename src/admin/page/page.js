@@ -388,6 +388,7 @@ function step(told, attempt) {
   if (told.status) node.append(make('b', '', String(told.status)));
   if (kind === 'failed') node.append(words(told.outcome));
   if (told.last_resort) node.append('as last resort');
+  if (told.drill) node.append('as a drill');
   if (told.ms !== null) node.append(make('span', '', `· ${brief(told.ms)}`));
   return node;
 }

@@ -14,7 +14,7 @@ const MODELS: &str = "models:
   two: { provider: b, upstream_model: m }
 ";
 
-fn told(inn: &Inn, came: &[Came]) -> String {
+pub(super) fn told(inn: &Inn, came: &[Came]) -> String {
     let counts = Counts::new(&inn.config, None);
     for came in came {
         came.receipt.count(&counts);
@@ -24,7 +24,7 @@ fn told(inn: &Inn, came: &[Came]) -> String {
     scrape(&counts, (&inn.config, &inn.board), 3, None, now)
 }
 
-fn holds(told: &str, lines: &[&str]) {
+pub(super) fn holds(told: &str, lines: &[&str]) {
     for line in lines {
         assert!(told.lines().any(|have| have == *line), "{line} in {told}");
     }

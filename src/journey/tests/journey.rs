@@ -100,8 +100,9 @@ impl Trip {
     }
 
     /// With this header of the client's.
-    pub(super) fn header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.insert(name, HeaderValue::from_static(value));
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers
+            .append(name, HeaderValue::from_str(value).unwrap());
         self
     }
 
@@ -166,7 +167,7 @@ impl Inn {
         let before = self.world.count();
         let (guest, given) = Guest::new(trip.leaves, trip.pace);
         let started = tokio::time::Instant::now();
-        let ask = Ask::read(
+        let mut ask = Ask::read(
             trip.endpoint,
             HeaderValue::from_static("id-1"),
             &trip.headers,
@@ -174,6 +175,7 @@ impl Inn {
             &self.config,
         )
         .unwrap();
+        ask.drill(&trip.headers, &self.config, None).unwrap();
         let means = Means {
             config: &self.config,
             board: &self.board,

@@ -48,6 +48,7 @@ fn whatever_the_weather_nothing_known_to_be_bad_is_asked_and_nothing_is_lost() {
         all.last_resorts += account.last_resorts;
         all.unfinished += account.unfinished;
         all.doomed += account.doomed;
+        all.drills += account.drills;
     }
     // Runs in which nothing of it happens would hold everything.
     if runs >= RUNS {
@@ -57,6 +58,7 @@ fn whatever_the_weather_nothing_known_to_be_bad_is_asked_and_nothing_is_lost() {
             all.last_resorts,
             all.unfinished,
             all.doomed,
+            all.drills,
         ];
         assert!(counts.iter().all(|count| *count > 100), "{counts:?}");
     }

@@ -18,6 +18,7 @@ use crate::health::Board;
 use crate::journey::{Ask, Means, Receipt, run};
 use crate::seam::{Broken, Client, Committed, Exchange, Gone, Head, Out, Outgoing};
 use crate::spans::{Batch, Clock, Filled, Outlet, Spans};
+use crate::wire::drill::Drill;
 use crate::wire::{Lines, TRACEPARENT};
 
 /// What no span may have: the prompt, the answer, the provider's words.
@@ -85,6 +86,15 @@ impl Stage {
         self.spans.end(&ask, receipt);
         let sent = world.sent.lock().unwrap().clone();
         (ask, sent)
+    }
+
+    /// One request whose first candidate fails on purpose.
+    pub(super) async fn drill(&self, models: &[&str], drill: Drill) {
+        let mut ask = self.begin(models, false, None);
+        ask.candidates[0].drill = Some(drill);
+        let world = World::default();
+        let receipt = self.journey(&ask, &world, Guest { leaves: None }).await;
+        self.spans.end(&ask, receipt);
     }
 
     /// So many requests whose providers never answer, and beside them one

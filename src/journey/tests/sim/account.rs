@@ -71,6 +71,7 @@ pub(super) struct Account {
     pub last_resorts: usize,
     pub unfinished: usize,
     pub doomed: usize,
+    pub drills: usize,
 }
 
 impl Default for Doom {
@@ -150,6 +151,10 @@ impl Account {
         let mut next = seen.next();
         for tried in receipt.trail.tried() {
             let target = name(tried);
+            if tried.is_drill {
+                self.drills += 1;
+                continue;
+            }
             match &mut next {
                 Some(one) if one.target() == target => {
                     one.tried = Some(Told {

@@ -20,10 +20,22 @@ use crate::journey::tests::fakes::Guest;
 use crate::journey::tests::journey::{Bare, ms, seconds};
 use crate::journey::{Ask, End, Means, run};
 use crate::outcome::Effect;
+use crate::wire::drill::Drill;
 
 const PROVIDERS: [&str; 3] = ["p0", "p1", "p2"];
 /// The last two are only in a configuration sometimes, or never.
 const MODELS: [&str; 4] = ["u0", "u1", "u2", "u3"];
+
+/// How candidates fail on purpose.
+const DRILLS: [Drill; 7] = [
+    Drill::Connect,
+    Drill::Reset,
+    Drill::Timeout,
+    Drill::BadAnswer,
+    Drill::Status(401),
+    Drill::Status(429),
+    Drill::Status(500),
+];
 
 /// What stays the same over a run's reloads.
 struct Terms {
@@ -222,18 +234,19 @@ impl Drive {
             Some(_) | None if self.chance.percent(60) => Endpoint::Chat,
             Some(_) | None => self.chance.of(&Endpoint::ALL),
         };
-        self.asks_for(&names, endpoint);
+        self.asks_for(&names, endpoint, 20);
     }
 
     /// Many at once with the same list.
     fn crowd(&mut self) {
         let names = self.names();
         for _ in 0..self.chance.between(10, 30) {
-            self.asks_for(&names, self.doom.endpoint.unwrap_or(Endpoint::Chat));
+            self.asks_for(&names, self.doom.endpoint.unwrap_or(Endpoint::Chat), 5);
         }
     }
 
-    fn asks_for(&mut self, names: &[String], endpoint: Endpoint) {
+    /// So many of a hundred have candidates that fail on purpose.
+    fn asks_for(&mut self, names: &[String], endpoint: Endpoint, drills: u64) {
         let stream = endpoint == Endpoint::Chat && self.chance.percent(60);
         let leaves = self.chance.percent(15);
         let leaves = leaves.then(|| ms(self.chance.between(0, 5000)));
@@ -250,7 +263,13 @@ impl Drive {
             body.to_string().into(),
             &self.house.config,
         );
-        let ask = ask.unwrap();
+        let mut ask = ask.unwrap();
+        if self.chance.percent(drills) {
+            for candidate in &mut ask.candidates {
+                let drill = self.chance.of(&DRILLS);
+                candidate.drill = self.chance.percent(50).then_some(drill);
+            }
+        }
         let number = {
             let mut journeys = self.journeys.lock().unwrap();
             journeys.push(Journey::of(&ask));
@@ -405,7 +424,7 @@ impl Drive {
                 let first = self.journeys.lock().unwrap().len();
                 while {
                     self.journeys.lock().unwrap().truncate(first);
-                    self.asks_for(std::slice::from_ref(&name), endpoint);
+                    self.asks_for(std::slice::from_ref(&name), endpoint, 0);
                     while self.tasks.join_next().await.is_some() {}
                     let journeys = self.journeys.lock().unwrap();
                     let receipt = journeys[first].receipt.as_ref().unwrap();
