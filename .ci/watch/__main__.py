@@ -24,6 +24,7 @@ FAMILIES = {
     "gen_ai_client_token_usage": "histogram",
     "standin_requests_total": "counter",
     "standin_attempts_total": "counter",
+    "standin_drills_total": "counter",
     "standin_failovers_total": "counter",
     "standin_skips_total": "counter",
     "standin_overhead_seconds": "histogram",
@@ -43,7 +44,7 @@ FAMILIES = {
 
 # What must have happened before anything else is judged.
 HAPPENS = {
-    ("standin_requests_total", "outcome"): "answered client_gone cut failed refused",
+    ("standin_requests_total", "outcome"): "answered client_gone cut drilled failed refused",
     ("standin_requests_total", "endpoint"): "chat/completions completions embeddings responses",
     ("standin_attempts_total", "outcome"): "answered auth bad_answer client_gone connect "
     "context_length cut forbidden moderated not_found rate_limited rejected reset timeout unavailable",

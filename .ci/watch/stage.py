@@ -84,7 +84,7 @@ class Stage:
         yaml = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nlog: { format: text }\nproviders:\n"
         for name, url in places["providers"].items():
             yaml += f'  {name}: {{ base_url: "{url}", api_key: sk-mock-{name} }}\n'
-        yaml += places["config"] + "keys:\n"
+        yaml += places["config"] + "drills: true\nkeys:\n"
         models = {"search": ["*"], "batch": ["south/other"]}
         for name, key in KEYS.items():
             digest = hashlib.sha256(key.encode()).hexdigest()

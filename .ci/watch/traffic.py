@@ -50,6 +50,9 @@ class Traffic:
             # Some of the list is unknown, or not for this key.
             lambda: self.ask(["nobody/knows", "south/good"], 200),
             lambda: self.ask(["south/good", "south/other"], 200, key="batch"),
+            # Drills.
+            lambda: self.ask(["south/good", "south/other"], 200, fails="south/good=503"),
+            lambda: self.ask(["south/good"], 504, fails="south/good=timeout"),
             # Refused.
             lambda: self.ask(["nobody/knows"], 404),
             lambda: self.ask(["south/good"], 401, key=None),
@@ -66,9 +69,9 @@ class Traffic:
         yield lambda: self.ask([name, "south/good"], 200)
         yield lambda: self.ask([name, "south/other"], 200, stream=True)
 
-    def ask(self, models, status, key="search", endpoint="chat/completions", stream=False):
+    def ask(self, models, status, key="search", endpoint="chat/completions", stream=False, fails=None):
         try:
-            connection = self.send(models, key, endpoint, stream)
+            connection = self.send(models, key, endpoint, stream, fails)
             answer = connection.getresponse()
             text = answer.read()
             connection.close()
@@ -86,7 +89,7 @@ class Traffic:
             self.stopped.wait(0.1)
         connection.close()
 
-    def send(self, models, key, endpoint, stream):
+    def send(self, models, key, endpoint, stream, fails=None):
         host, port = self.listen.split(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=30)
         body = dict(ENDPOINTS[endpoint], models=models)
@@ -95,5 +98,7 @@ class Traffic:
         headers = {"content-type": "application/json"}
         if key:
             headers["authorization"] = f"Bearer {self.keys[key]}"
+        if fails:
+            headers["x-standin-fail"] = fails
         connection.request("POST", f"/v1/{endpoint}", json.dumps(body), headers)
         return connection
