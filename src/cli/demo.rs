@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{Failed, print, runtime};
 use crate::mock::{Mock, Reply, Script};
-use crate::server::{Server, Source, start_log};
+use crate::server::{Places, Server, Source, start_log};
 
 /// The README's first request. A test holds the two together.
 pub const FIRST_REQUEST: &str = r#"{
@@ -48,17 +48,18 @@ pub(super) fn run(once: bool) -> Result<(), Failed> {
     start_log(config.log).map_err(Failed::Running)?;
     runtime(&config)?.block_on(async {
         let providers = providers().await?;
-        let server = start(&providers)?;
-        let at = *server.listen.first().ok_or_else(|| failed("no listener"))?;
+        let server = start(&providers).await?;
+        let nobody = || failed("no listener");
+        let at = *server.listen().first().ok_or_else(nobody)?;
+        let admin = server.admin().ok_or_else(nobody)?;
         show(at).await?;
-        remembered(server.admin).await?;
+        remembered(admin).await?;
         if once {
             return Ok(());
         }
         print(&format!(
             "\nStill serving on http://{at}/v1 until Ctrl-C. Watch it in a browser: \
-             http://{}/\n\nTry it:\n\n{}\n",
-            server.admin,
+             http://{admin}/\n\nTry it:\n\n{}\n",
             curl(at, FIRST_REQUEST)
         ))?;
         server.run().await;
@@ -77,14 +78,18 @@ fn configured(port: u16, openai: &str, google: &str) -> Source {
 
 /// On the usual port, or on any. Not looked at first: somebody else may take
 /// it in between.
-fn start(providers: &Providers) -> Result<Server, Failed> {
+async fn start(providers: &Providers) -> Result<Server, Failed> {
     let (openai, google) = (providers.openai.base_url(), providers.google.base_url());
-    let on = |port| {
+    let on = async |port| {
         let source = configured(port, &openai, &google);
         let config = source.load()?;
-        Server::start(source, config)
+        Server::start(source, config, Places::default()).await
     };
-    on(USUAL_PORT).or_else(|_| on(0)).map_err(Failed::Running)
+    let started = match on(USUAL_PORT).await {
+        Err(_) => on(0).await,
+        started => started,
+    };
+    started.map_err(Failed::Running)
 }
 
 async fn providers() -> Result<Providers, Failed> {

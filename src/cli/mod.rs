@@ -14,7 +14,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{Config, schema};
-use crate::server::{Server, Source, flush_log, start_log};
+use crate::server::{Places, Server, Source, flush_log, start_log};
 
 pub use self::demo::FIRST_REQUEST;
 
@@ -118,11 +118,14 @@ fn check(config: Option<PathBuf>) -> Result<(), Failed> {
 
 fn serve(config: Option<PathBuf>) -> Result<(), Failed> {
     let source = Source::find(config);
-    let config = source.load().map_err(Failed::Configuration)?;
+    let mut places = Places::default();
+    let config = source.load_from(&mut places);
+    let config = config.map_err(Failed::Configuration)?;
     start_log(config.log).map_err(Failed::Running)?;
     raise_descriptors();
     runtime(&config)?.block_on(async {
-        let server = Server::start(source, config).map_err(Failed::Running)?;
+        let server = Server::start(source, config, places).await;
+        let server = server.map_err(Failed::Running)?;
         server.run().await;
         Ok(())
     })

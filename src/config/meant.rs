@@ -60,6 +60,9 @@ pub struct Config {
     pub ledger: Option<Ledger>,
     /// Where spans are exported to; none are where this is not there.
     pub otlp: Option<Otlp>,
+    /// `shutdown.lead`: how long requests are still taken when the process
+    /// already says that it is not ready any more.
+    pub lead: Duration,
     /// `shutdown.drain`: how long streams in flight may take to finish.
     pub drain: Duration,
     /// How the log looks and how much it says.

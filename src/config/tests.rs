@@ -72,6 +72,7 @@ fn what_is_not_said_is_the_contract_s_default() {
         total: Duration::from_mins(10),
     };
     assert_eq!(config.providers[0].timeouts, timeouts);
+    assert_eq!(config.lead, Duration::ZERO);
     assert_eq!(config.drain, Duration::from_mins(5));
     let health = Health {
         failures: 5,

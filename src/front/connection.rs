@@ -109,7 +109,7 @@ async fn first(connection: &mut Http1<Transport>) {
 /// HTTP/2 is served by pingora's own loop, which bounds malformed streams and
 /// says goodbye when a drain begins.
 async fn http2<D: Door>(door: Arc<D>, stream: Stream) {
-    let draining = door.drain().watch();
+    let draining = door.drain().goodbye();
     let mut options = HttpServerOptions::default();
     options.h2c = true;
     options.h2_idle_timeout = Some(IDLE);
@@ -219,6 +219,10 @@ async fn has_next(
 
 async fn serve_one<D: Door>(door: &D, mut session: Session<'_>) -> Kept {
     let _in_flight = door.drain().enter();
+    if door.drain().is_draining() {
+        // Whatever it is, its answer says that no other follows.
+        session.close_after();
+    }
     door.serve(&mut session).await
 }
 

@@ -1,14 +1,37 @@
-//! Knows how many requests are in flight, and whether new ones are taken.
+//! Knows how many requests are in flight, and how far the process, or one of
+//! its listeners, is on its way out.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-/// Shared by all doors of a process.
+/// Requests are taken, and others may follow on their connections.
+const OPEN: u8 = 0;
+
+/// Requests are taken, and each is the last one of its connection.
+const LEAVING: u8 = 1;
+
+/// Requests are refused.
+const CLOSED: u8 = 2;
+
+/// How far a listener is on its way out. Those of one process count together
+/// and leave together; each can also leave alone.
 #[derive(Debug)]
 pub struct Drain {
-    draining: watch::Sender<bool>,
+    /// One of the three above; only grows.
+    stage: AtomicU8,
+    /// Whether connections that are idle go at once.
+    idle: watch::Sender<bool>,
+    /// Whether connections of HTTP/2 say that no more streams are welcome.
+    goodbye: watch::Sender<bool>,
+    shared: Arc<Shared>,
+}
+
+/// What all listeners of a process have in common.
+#[derive(Debug, Default)]
+struct Shared {
     in_flight: AtomicUsize,
     /// Connections: the last bytes of an answer may still wait in one when
     /// its request is no longer in flight.
@@ -16,61 +39,124 @@ pub struct Drain {
     /// Told when the last request in flight has ended, and when the last
     /// connection has.
     empty: Notify,
+    /// Those who leave with the process.
+    doors: Mutex<Vec<Weak<Drain>>>,
 }
 
 impl Drain {
     /// Takes requests.
     pub fn new() -> Arc<Self> {
+        Self::of(Arc::default(), OPEN)
+    }
+
+    fn of(shared: Arc<Shared>, stage: u8) -> Arc<Self> {
         Arc::new(Self {
-            draining: watch::Sender::new(false),
-            in_flight: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
-            empty: Notify::new(),
+            stage: AtomicU8::new(stage),
+            idle: watch::Sender::new(stage == CLOSED),
+            goodbye: watch::Sender::new(stage == CLOSED),
+            shared,
         })
     }
 
-    /// From now on new requests are refused.
+    /// One listener's own: it is counted here and leaves with this one, but
+    /// may also leave before it.
+    pub fn door(&self) -> Arc<Self> {
+        let mut doors = self.shared.doors.lock();
+        doors.retain(|door| door.strong_count() > 0);
+        let door = Self::of(Arc::clone(&self.shared), self.stage.load(Ordering::Relaxed));
+        doors.push(Arc::downgrade(&door));
+        door
+    }
+
+    /// From now on each answer is said to be its connection's last one. To be
+    /// called on the process's own.
+    pub fn lead(&self) {
+        self.each(|drain| drain.go(LEAVING));
+    }
+
+    /// From now on new requests are refused. To be called on the process's
+    /// own.
     pub fn begin(&self) {
-        self.draining.send_replace(true);
+        self.each(|drain| {
+            drain.go(CLOSED);
+            drain.idle.send_replace(true);
+            drain.goodbye.send_replace(true);
+        });
+    }
+
+    /// Lets the connections of one listener go: what they ask is still
+    /// answered, and then they end.
+    pub fn retire(&self) {
+        self.go(LEAVING);
+        self.goodbye.send_replace(true);
+    }
+
+    fn go(&self, stage: u8) {
+        self.stage.fetch_max(stage, Ordering::Relaxed);
+    }
+
+    fn each(&self, leave: impl Fn(&Self)) {
+        let doors = self.shared.doors.lock();
+        leave(self);
+        for door in doors.iter().filter_map(Weak::upgrade) {
+            leave(&door);
+        }
+    }
+
+    /// Whether no other request is to follow on a connection.
+    pub fn is_draining(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) >= LEAVING
     }
 
     /// Whether new requests are refused.
-    pub fn is_draining(&self) -> bool {
-        *self.draining.borrow()
+    pub fn refuses(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) >= CLOSED
     }
 
-    /// Turns true when draining begins.
+    /// Turns true when new requests are refused.
     pub fn watch(&self) -> watch::Receiver<bool> {
-        self.draining.subscribe()
+        self.idle.subscribe()
+    }
+
+    /// Changes when connections that carry several requests at a time say that
+    /// these are the last; at once for one that comes after that.
+    pub fn goodbye(&self) -> watch::Receiver<bool> {
+        let mut goodbye = self.goodbye.subscribe();
+        if *goodbye.borrow() {
+            goodbye.mark_changed();
+        }
+        goodbye
     }
 
     /// Counts a request until the guard is dropped.
-    pub fn enter(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+    pub fn enter(&self) -> InFlight {
+        self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(&self.shared))
     }
 
     /// Requests in flight.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.shared.in_flight.load(Ordering::Relaxed)
     }
 
     /// Counts a connection until the guard is dropped.
-    pub fn open(self: &Arc<Self>) -> Open {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Open(Arc::clone(self))
+    pub fn open(&self) -> Open {
+        self.shared.open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(&self.shared))
     }
 
     /// Waits until no request is in flight.
     pub async fn empty(&self) {
-        self.none(&self.in_flight).await;
+        self.shared.none(&self.shared.in_flight).await;
     }
 
     /// Waits until no connection is open.
     pub async fn closed(&self) {
-        self.none(&self.open).await;
+        self.shared.none(&self.shared.open).await;
     }
+}
 
+impl Shared {
     async fn none(&self, count: &AtomicUsize) {
         loop {
             let told = self.empty.notified();
@@ -84,7 +170,7 @@ impl Drain {
 
 /// An open connection.
 #[derive(Debug)]
-pub struct Open(Arc<Drain>);
+pub struct Open(Arc<Shared>);
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -96,7 +182,7 @@ impl Drop for Open {
 
 /// A request in flight.
 #[derive(Debug)]
-pub struct InFlight(Arc<Drain>);
+pub struct InFlight(Arc<Shared>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -113,7 +199,7 @@ mod tests {
     #[tokio::test]
     async fn is_empty_when_the_last_has_left() {
         let drain = Drain::new();
-        let (one, two) = (drain.enter(), drain.enter());
+        let (one, two) = (drain.enter(), drain.door().enter());
         drain.begin();
         assert!(drain.is_draining());
         let mut empty = std::pin::pin!(drain.empty());
@@ -125,5 +211,54 @@ mod tests {
         drop((one, two));
         empty.await;
         assert_eq!(drain.in_flight(), 0);
+    }
+
+    /// Whether answers are the last, requests are refused, idle connections go
+    /// and HTTP/2 says goodbye.
+    fn told(drain: &Drain) -> [bool; 4] {
+        let (idle, goodbye) = (*drain.watch().borrow(), drain.goodbye().has_changed());
+        let goodbye = goodbye.unwrap();
+        [drain.is_draining(), drain.refuses(), idle, goodbye]
+    }
+
+    #[test]
+    fn all_leave_with_the_process_in_two_steps() {
+        let drain = Drain::new();
+        let doors = [drain.door(), drain.door()];
+        for door in &doors {
+            assert_eq!(told(door), [false; 4]);
+        }
+        drain.lead();
+        let late = drain.door();
+        for door in doors.iter().chain([&drain, &late]) {
+            assert_eq!(told(door), [true, false, false, false]);
+        }
+        drain.begin();
+        let later = drain.door();
+        drain.lead();
+        for door in doors.iter().chain([&drain, &late, &later]) {
+            assert_eq!(told(door), [true; 4]);
+        }
+    }
+
+    #[test]
+    fn one_leaves_alone_and_is_served_to_its_end() {
+        let drain = Drain::new();
+        let (one, other) = (drain.door(), drain.door());
+        one.retire();
+        assert_eq!(told(&one), [true, false, false, true]);
+        assert_eq!(told(&other), [false; 4]);
+        assert_eq!(told(&drain), [false; 4]);
+        drain.begin();
+        assert_eq!(told(&one), [true; 4]);
+    }
+
+    #[test]
+    fn those_who_are_gone_are_forgotten() {
+        let drain = Drain::new();
+        for _ in 0..100 {
+            drain.door().retire();
+        }
+        assert!(drain.shared.doors.lock().len() <= 1);
     }
 }

@@ -222,7 +222,7 @@ impl Door for Gate {
             path: route.as_ref().map(Route::path),
             key: None,
         };
-        if self.drain.is_draining() {
+        if self.drain.refuses() {
             return self.refuse(session, &Refusal::Draining, id, at).await;
         }
         let head = session.head();

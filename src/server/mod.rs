@@ -1,11 +1,13 @@
 //! Builds the house and keeps it running: listeners, reload, drain, signals.
 
 mod background;
+mod doors;
 mod exporter;
 mod listener;
 mod logger;
 mod notify;
 mod source;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,15 +16,17 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use self::doors::{Behind, Doors};
 use self::exporter::Exports;
 pub use self::logger::{flush_log, start_log};
 use self::notify::{Manager, Standing};
-pub use self::source::Source;
-use crate::admin::{Admin, Reload};
+pub use self::source::{Places, Source};
+use self::watch::Watch;
+use crate::admin::Reload;
 use crate::config::Config;
-use crate::front::{Drain, Gate, Ids};
+use crate::front::{Drain, Ids};
 use crate::house::{Clocks, Current, House};
 use crate::ledger::Ledger;
 use crate::logs;
@@ -107,68 +111,67 @@ enum Wish {
 /// A running proxy.
 pub struct Server {
     source: Source,
+    watch: Watch,
     pool: Pool,
-    house: Current,
-    drain: Arc<Drain>,
+    behind: Behind,
+    doors: Doors,
     reloads: mpsc::Receiver<Reload>,
     signals: Signals,
     exports: Exports,
     manager: Manager,
-    /// Where clients come in; with the ports that the system gave.
-    pub listen: Vec<SocketAddr>,
-    /// The admin port.
-    pub admin: SocketAddr,
 }
 
 impl Server {
-    /// Binds all listeners and begins to serve. Must be called on a tokio
-    /// runtime.
+    /// Binds all listeners and begins to serve. `places` is where the
+    /// configuration was found. Must be called on a tokio runtime.
     ///
     /// # Errors
     /// An address that cannot be bound, a credential file that cannot be
     /// read, or signals that cannot be waited for, in one sentence.
-    pub fn start(source: Source, config: Config) -> Result<Self, String> {
+    pub async fn start(source: Source, config: Config, places: Places) -> Result<Self, String> {
         let signals = Signals::new()?;
         let pool = Pool::new()?;
-        let listeners = config.listen.iter().map(|at| listener::bind(*at));
-        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
-        let admin_listener = listener::bind(config.admin)?;
-        let listen = listeners.iter().map(|l| l.1).collect();
-        let admin = admin_listener.1;
+        let mut doors = Doors::default();
+        let opened = doors.open(&config)?;
         let ledger = ledger(&config)?;
         let house = House::build(config, &pool, ledger, None, clocks())?;
-        let house: Current = Arc::new(ArcSwap::from_pointee(house));
-        let drain = Drain::new();
-        let ids = Arc::new(Ids::new());
-        let (tell, reloads) = mpsc::channel(WAITING_RELOADS);
-        let gate = Gate::new(Arc::clone(&house), Arc::clone(&drain), Arc::clone(&ids));
-        let gate = Arc::new(gate);
+        let (reload, reloads) = mpsc::channel(WAITING_RELOADS);
+        let behind = Behind {
+            house: Arc::new(ArcSwap::from_pointee(house)),
+            drain: Drain::new(),
+            ids: Arc::new(Ids::new()),
+            reload,
+        };
         log::info!(
             event = "start", version = env!("CARGO_PKG_VERSION");
             "standin {}", env!("CARGO_PKG_VERSION")
         );
-        for (listener, at) in listeners {
-            log::info!(event = "listening", address:% = at; "listening on {at}");
-            listener::run(listener, Arc::clone(&gate));
-        }
-        let door = Admin::new(admin, Arc::clone(&house), Arc::clone(&drain), ids, tell);
-        log::info!(event = "admin", address:% = admin; "admin on {admin}");
-        listener::run(admin_listener.0, Arc::new(door));
-        background::run(Arc::clone(&house));
+        let house = behind.house.load_full();
+        doors.change(opened, &house.config, &behind).await;
+        background::run(Arc::clone(&behind.house));
         let exports = Exports::new();
-        exports.follow(&house.load());
+        exports.follow(&house);
         Ok(Self {
             source,
+            watch: Watch::new(places),
             pool,
-            house,
-            drain,
+            behind,
+            doors,
             reloads,
             signals,
             exports,
             manager: Manager::find(),
-            listen,
-            admin,
         })
+    }
+
+    /// Where clients come in, with the ports that the system gave.
+    pub fn listen(&self) -> Vec<SocketAddr> {
+        self.doors.listen()
+    }
+
+    /// The admin port, with the number that the system gave.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.doors.admin()
     }
 
     /// Serves until SIGTERM or SIGINT, then lets streams in flight finish.
@@ -179,68 +182,60 @@ impl Server {
                 wish = self.signals.next() => match wish {
                     Wish::Stop => break,
                     // Said in the log; a signal has no other answer.
-                    Wish::Reload => drop(self.reload()),
+                    Wish::Reload => drop(self.reload().await),
                 },
                 Some(tell) = self.reloads.recv() => {
                     // Whoever asked may have left.
-                    let _ = tell.send(self.reload());
+                    let _ = tell.send(self.reload().await);
+                }
+                () = self.watch.moved() => {
+                    log::info!("the configuration's file is another one now");
+                    drop(self.reload().await);
                 }
             }
         }
-        let longest = self.house.load().config.drain;
-        self.drain.begin();
         // Who still asks for a reload is told that it is too late.
         self.reloads.close();
         while self.reloads.try_recv().is_ok() {}
-        let left = self.drain.in_flight();
-        let draining = format!("draining: {left} requests in flight");
-        self.manager.tell(&Standing::Stopping, &draining);
-        log::info!(event = "drain", in_flight = left; "{draining}");
+        let behind = &self.behind;
         tokio::select! {
-            drained = timeout(longest, self.drain.empty()) => match drained {
-                // Out of time only cuts connections that have their answers.
-                Ok(()) => drop(timeout(GOODBYE, self.drain.closed()).await),
-                Err(_) => {
-                    let left = self.drain.in_flight();
-                    log::warn!(
-                        event = "drain_over", in_flight = left;
-                        "drain: {left} requests cut off"
-                    );
-                }
-            },
+            () = leave(behind, &self.manager) => {}
             () = self.signals.stop() => {
-                let left = self.drain.in_flight();
+                let left = behind.drain.in_flight();
                 log::warn!(event = "drain_over", in_flight = left; "stopped at the second signal");
             }
         }
-        tokio::join!(close_ledger(&self.house), self.exports.close());
+        tokio::join!(close_ledger(&behind.house), self.exports.close());
         log::info!(event = "stop"; "stopped");
     }
 
     /// Swaps the whole configuration, or nothing of it, and tells the service
     /// manager.
-    fn reload(&self) -> Result<(), String> {
-        let manager = &self.manager;
-        manager.tell(&Standing::Reloading, "reading the configuration");
-        let swapped = self.swap();
+    async fn reload(&mut self) -> Result<(), String> {
+        self.manager
+            .tell(&Standing::Reloading, "reading the configuration");
+        let swapped = self.swap().await;
         let status = match &swapped {
             Ok(()) => "serving",
             // What is wrong with it stands in the log.
             Err(_) => "serving with the old configuration: the new one was rejected",
         };
-        manager.tell(&Standing::Ready, status);
+        self.manager.tell(&Standing::Ready, status);
         swapped
     }
 
-    fn swap(&self) -> Result<(), String> {
-        let before = self.house.load_full();
-        let built = self.source.load().and_then(|config| {
+    async fn swap(&mut self) -> Result<(), String> {
+        let before = self.behind.house.load_full();
+        let loaded = self.source.load_from(&mut self.watch.places);
+        let built = loaded.and_then(|config| {
+            let opened = self.doors.open(&config)?;
             let ledger = before.ledger.clone();
-            House::build(config, &self.pool, ledger, Some(&before), clocks())
+            let house = House::build(config, &self.pool, ledger, Some(&before), clocks())?;
+            Ok((house, opened))
         });
         before.counts.reloaded(built.is_ok());
-        let house = match built {
-            Ok(house) => house,
+        let (house, opened) = match built {
+            Ok(built) => built,
             Err(problems) => {
                 log::error!(
                     event = "reload", result = "rejected", problems = problems.as_str();
@@ -250,9 +245,8 @@ impl Server {
             }
         };
         let (old, new) = (&before.config, &house.config);
-        let moves = old.listen != new.listen || old.admin != new.admin;
-        if moves || old.threads != new.threads {
-            log::warn!("listen, admin and threads take effect at the next start");
+        if old.threads != new.threads {
+            log::warn!("threads takes effect at the next start");
         }
         if old.ledger.as_ref().map(|l| (&l.path, l.retention))
             != new.ledger.as_ref().map(|l| (&l.path, l.retention))
@@ -261,8 +255,44 @@ impl Server {
         }
         logs::set(new.log);
         self.exports.follow(&house);
-        self.house.store(Arc::new(house));
+        let house = Arc::new(house);
+        self.behind.house.store(Arc::clone(&house));
+        let changed = self.doors.change(opened, &house.config, &self.behind);
+        changed.await;
         log::info!(event = "reload", result = "accepted"; "configuration reloaded");
         Ok(())
+    }
+}
+
+/// Serves on for the lead, then refuses what comes, and waits for what is in
+/// flight.
+async fn leave(behind: &Behind, manager: &Manager) {
+    let (lead, longest) = {
+        let house = behind.house.load();
+        (house.config.lead, house.config.drain)
+    };
+    let drain = &behind.drain;
+    if !lead.is_zero() {
+        drain.lead();
+        let leaving = format!("leaving: requests are taken for {lead:?} more");
+        manager.tell(&Standing::Stopping, &leaving);
+        log::info!(event = "lead"; "{leaving}");
+        sleep(lead).await;
+    }
+    drain.begin();
+    let left = drain.in_flight();
+    let draining = format!("draining: {left} requests in flight");
+    manager.tell(&Standing::Stopping, &draining);
+    log::info!(event = "drain", in_flight = left; "{draining}");
+    match timeout(longest, drain.empty()).await {
+        // Out of time only cuts connections that have their answers.
+        Ok(()) => drop(timeout(GOODBYE, drain.closed()).await),
+        Err(_) => {
+            let left = drain.in_flight();
+            log::warn!(
+                event = "drain_over", in_flight = left;
+                "drain: {left} requests cut off"
+            );
+        }
     }
 }

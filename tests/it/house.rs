@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -90,10 +90,20 @@ impl House {
     pub(crate) async fn start_with(yaml: &str, more: impl FnOnce(&mut Command)) -> Self {
         let folder = Folder::new();
         let path = folder.write("standin.yaml", &whole(yaml));
+        Self::start_at(folder, &path, more).await
+    }
+
+    /// The same with a configuration that is there, and has all that is
+    /// added otherwise.
+    pub(crate) async fn start_at(
+        folder: Folder,
+        path: &Path,
+        more: impl FnOnce(&mut Command),
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_standin"));
         command
             .args(["serve", "-c"])
-            .arg(&path)
+            .arg(path)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -135,10 +145,17 @@ impl House {
 
     /// Waits until the log has a line with this in it, and gives the line.
     pub(crate) async fn logged(&self, text: &str) -> String {
+        self.logged_again(text, 1).await
+    }
+
+    /// Waits until it has so many of them, and gives the last.
+    pub(crate) async fn logged_again(&self, text: &str, times: usize) -> String {
         let found = async {
             loop {
                 let more = self.lines.more.notified();
-                if let Some(line) = self.log().into_iter().find(|line| line.contains(text)) {
+                let lines = self.log().into_iter();
+                let mut these = lines.filter(|line| line.contains(text));
+                if let Some(line) = these.nth(times - 1) {
                     return line;
                 }
                 more.await;

@@ -95,14 +95,14 @@ impl H2 {
     }
 
     /// How the connection has ended.
-    async fn ended(mut self) -> Result<(), h2::Error> {
+    pub(crate) async fn ended(mut self) -> Result<(), h2::Error> {
         drop(self.send);
         let ended = soon("the connection's end", self.connection.join_next()).await;
         ended.unwrap().unwrap()
     }
 }
 
-async fn taken(answer: h2::client::ResponseFuture) -> Result<Answer, h2::Error> {
+pub(crate) async fn taken(answer: h2::client::ResponseFuture) -> Result<Answer, h2::Error> {
     let (head, mut stream) = answer.await?.into_parts();
     let mut body = Vec::new();
     while let Some(data) = stream.data().await {

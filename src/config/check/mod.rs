@@ -133,6 +133,7 @@ pub(super) fn frame(fields: &Fields<'_>, found: &mut Found) -> (Config, Timeouts
         keys: Vec::new(),
         ledger: ledger::ledger(fields, found),
         otlp: otlp::otlp(fields, found),
+        lead: shutdown.duration("lead", found).unwrap_or_default(),
         drain: shutdown.duration("drain", found).unwrap_or_default(),
         log: log(&fields.section("log", found), found),
     };

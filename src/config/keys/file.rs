@@ -357,12 +357,20 @@ static HEALTH: Section = Section {
 static SHUTDOWN: Section = Section {
     name: "`shutdown`",
     required: &[],
-    keys: &[with(
-        "drain",
-        Form::Duration { zero: true },
-        "5m",
-        "How long streams in flight may take to finish after SIGTERM.",
-    )],
+    keys: &[
+        with(
+            "lead",
+            Form::Duration { zero: true },
+            "0s",
+            "How long requests are still taken after SIGTERM while `/readyz` already says no, so that load balancers can turn away before anybody is refused.",
+        ),
+        with(
+            "drain",
+            Form::Duration { zero: true },
+            "5m",
+            "How long streams in flight may take to finish after SIGTERM and `lead`.",
+        ),
+    ],
 };
 
 static LOG: Section = Section {

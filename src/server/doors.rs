@@ -1,0 +1,123 @@
+//! All listeners of a process, and how a reload changes them: one whose
+//! address is still configured stays as it is, also where the system chose its
+//! port.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::listener::{Bound, Standing, bind};
+use crate::admin::{Admin, Reload};
+use crate::config::Config;
+use crate::front::{Drain, Gate, Ids};
+use crate::house::Current;
+
+/// What stands behind all of them.
+pub(super) struct Behind {
+    pub(super) house: Current,
+    /// The whole process's.
+    pub(super) drain: Arc<Drain>,
+    pub(super) ids: Arc<Ids>,
+    /// Where the admin port says that a reload is wanted.
+    pub(super) reload: mpsc::Sender<Reload>,
+}
+
+/// Those that a configuration asks for and that are not there yet.
+pub(super) struct Opened {
+    clients: Vec<Bound>,
+    admin: Option<Bound>,
+}
+
+/// Those that are there.
+#[derive(Default)]
+pub(super) struct Doors {
+    clients: Vec<Standing>,
+    admin: Option<Standing>,
+}
+
+impl Doors {
+    /// Where clients come in.
+    pub(super) fn listen(&self) -> Vec<SocketAddr> {
+        self.clients.iter().map(|door| door.at).collect()
+    }
+
+    /// The admin port.
+    pub(super) fn admin(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|door| door.at)
+    }
+
+    /// Binds what is not there yet. Nobody is served by it before
+    /// [`Doors::change`], and dropped it leaves all as it was.
+    ///
+    /// # Errors
+    /// An address that cannot be bound, in one sentence.
+    pub(super) fn open(&self, config: &Config) -> Result<Opened, String> {
+        let standing = |at: SocketAddr| self.clients.iter().filter(|d| d.configured == at).count();
+        let mut clients: Vec<Bound> = Vec::new();
+        for at in &config.listen {
+            let wanted = config.listen.iter().filter(|other| *other == at).count();
+            let bound = clients.iter().filter(|new| new.configured == *at).count();
+            if standing(*at) + bound < wanted {
+                clients.push(self.bind(*at)?);
+            }
+        }
+        let stays = |door: &Standing| door.configured == config.admin;
+        let admin = match &self.admin {
+            Some(door) if stays(door) => None,
+            Some(_) | None => Some(self.bind(config.admin)?),
+        };
+        Ok(Opened { clients, admin })
+    }
+
+    fn bind(&self, at: SocketAddr) -> Result<Bound, String> {
+        bind(at).map_err(|error| {
+            let mut own = self.clients.iter().chain(&self.admin);
+            let in_use = error.kind() == io::ErrorKind::AddrInUse;
+            match own.find(|door| in_use && door.at.port() == at.port()) {
+                Some(door) => format!(
+                    "cannot listen on {at}: {error}; this process itself listens on {} until a \
+                     reload succeeds, so go by another port, or restart",
+                    door.at
+                ),
+                None => format!("cannot listen on {at}: {error}"),
+            }
+        })
+    }
+
+    /// Serves those that were opened, and lets those go that are not
+    /// configured any more; their addresses are free when this is done.
+    pub(super) async fn change(&mut self, opened: Opened, config: &Config, behind: &Behind) {
+        let (house, ids) = (&behind.house, &behind.ids);
+        for bound in opened.clients {
+            let at = bound.at;
+            log::info!(event = "listening", address:% = at; "listening on {at}");
+            let gate = Gate::new(Arc::clone(house), behind.drain.door(), Arc::clone(ids));
+            self.clients.push(bound.serve(Arc::new(gate)));
+        }
+        let mut left = config.listen.clone();
+        let mut gone = Vec::new();
+        for door in std::mem::take(&mut self.clients) {
+            match left.iter().position(|at| *at == door.configured) {
+                Some(place) => {
+                    left.swap_remove(place);
+                    self.clients.push(door);
+                }
+                None => gone.push(door),
+            }
+        }
+        if let Some(bound) = opened.admin {
+            let at = bound.at;
+            log::info!(event = "admin", address:% = at; "admin on {at}");
+            let (drain, reload) = (Arc::clone(&behind.drain), behind.reload.clone());
+            let door = Admin::new(at, Arc::clone(house), drain, Arc::clone(ids), reload);
+            gone.extend(self.admin.replace(bound.serve(Arc::new(door))));
+        }
+        for door in gone {
+            let at = door.at;
+            log::info!(event = "closed", address:% = at; "no more listening on {at}");
+            door.retire().await;
+        }
+    }
+}
