@@ -3,7 +3,7 @@
 //!
 //! `chaos` makes candidates fail in every way; `burst`, `outage` and `skip`
 //! look at what the proxy remembers of that; `ledger` at what it costs to write
-//! usage down; `mock` runs the providers (and,
+//! usage down; `reload` swaps the configuration all the while; `mock` runs the providers (and,
 //! where asked for, the proxy before them) as a process of its own, for these,
 //! for the SDK tests and for people.
 
@@ -20,6 +20,7 @@ mod line;
 mod modes;
 mod outage;
 mod proxy;
+mod reload;
 mod rounds;
 mod scene;
 mod skip;
@@ -156,6 +157,23 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         standin: Option<PathBuf>,
     },
+    /// Swaps the configuration again and again under load, addresses and all;
+    /// fails if a single request notices, if what is known of a provider is
+    /// lost, or if memory grows
+    Reload {
+        /// How many configurations
+        #[arg(long, default_value_t = 1_000)]
+        reloads: u64,
+        /// How many clients at the same time, each on one connection
+        #[arg(long, default_value_t = 32)]
+        connections: usize,
+        /// What the dice start from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The binary to test; else it is built, in the profile of this one
+        #[arg(long, value_name = "PATH")]
+        standin: Option<PathBuf>,
+    },
     /// Measures what it costs to pass over the first candidate; fails if that
     /// is more than a twentieth of a request that names only the second
     Skip {
@@ -263,6 +281,19 @@ async fn run(command: Command) -> Result<(), String> {
             } => {
                 let options = outage::Options { connections, seed };
                 outage::run(&options, proxy::binary(standin).await?).await
+            }
+            Command::Reload {
+                reloads,
+                connections,
+                seed,
+                standin,
+            } => {
+                let options = reload::Options {
+                    reloads,
+                    connections,
+                    seed,
+                };
+                reload::run(&options, proxy::binary(standin).await?).await
             }
             Command::Skip {
                 connections,

@@ -25,10 +25,20 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Starts it with this configuration and waits until it listens.
     pub(crate) async fn start(binary: &Path, yaml: &str) -> Result<Self, String> {
+        // A pipe is a file too, and leaves nothing behind.
+        Self::with(binary, Path::new("/dev/stdin"), yaml).await
+    }
+
+    /// The same with a configuration that is in a file.
+    pub(crate) async fn start_at(binary: &Path, path: &Path) -> Result<Self, String> {
+        Self::with(binary, path, "").await
+    }
+
+    async fn with(binary: &Path, path: &Path, yaml: &str) -> Result<Self, String> {
         let failed = |what: &str| format!("{}: {what}", binary.display());
         let mut child = Command::new(binary)
-            // A pipe is a file too, and leaves nothing behind.
-            .args(["serve", "-c", "/dev/stdin"])
+            .args(["serve", "-c"])
+            .arg(path)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

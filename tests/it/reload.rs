@@ -1,5 +1,8 @@
 //! Another configuration in the midst of service: all of it or nothing.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
 use standin::mock::{At, Mock, Reply, Script};
 use tokio::task::JoinSet;
 
@@ -155,4 +158,99 @@ async fn a_reload_changes_how_much_is_logged() {
     house.logged("loud-1").await;
     let quiet = house.log().iter().any(|line| line.contains("quiet-1"));
     assert!(!quiet, "{:#?}", house.log());
+}
+
+/// Fails, and then answers under the same configuration or tells that it was
+/// another: its version stands in the provider's own name of the model.
+fn witnesses() -> [Script; 2] {
+    let failed = Arc::<Mutex<HashMap<String, String>>>::default();
+    let seen_before = Arc::clone(&failed);
+    let fails = Script::new(move |seen| {
+        let id = seen.test_id().unwrap().to_owned();
+        let version = seen.model().unwrap().to_owned();
+        failed.lock().unwrap().insert(id, version);
+        // Says nothing of the target, so the next request asks it, too.
+        Reply::json(400, r#"{"error":{"message":"no"}}"#)
+    });
+    let answers = Script::new(move |seen| {
+        let before = seen_before.lock().unwrap().remove(seen.test_id().unwrap());
+        match before.as_deref() == seen.model() {
+            true => Reply::answer("Hello you there"),
+            false => Reply::json(400, r#"{"error":{"message":"two configurations"}}"#),
+        }
+    });
+    [fails, answers]
+}
+
+#[tokio::test]
+async fn addresses_models_and_mistakes_come_and_go_under_load() {
+    const RELOADS: usize = 40;
+    let [fails, answers] = witnesses();
+    let (fails, answers) = (Mock::start(fails).await, Mock::start(answers).await);
+    let limited = Mock::start(Reply::rate_limited(Some("3600")))
+        .await
+        .unwrap();
+    let (fails, answers) = (fails.unwrap(), answers.unwrap());
+    let yaml = |turn: usize| {
+        let listen = ["127.0.0.1:0", "[127.0.0.1:0, 127.0.0.2:0]"][turn % 2];
+        let wrong = if turn % 5 == 4 { "nonsense: 1\n" } else { "" };
+        let more = format!(
+            "listen: {listen}\n{wrong}models:\n  \
+             limited/m: {{}}\n  fails/m: {{ upstream_model: v{turn} }}\n  \
+             answers/m: {{ upstream_model: v{turn} }}\n"
+        );
+        let mocks = [
+            ("limited", &limited),
+            ("fails", &fails),
+            ("answers", &answers),
+        ];
+        providers(&mocks, &more)
+    };
+    let house = House::start(&yaml(0)).await;
+    // Known from now on, whatever is reloaded.
+    let first = ["limited/m", "fails/m", "answers/m"];
+    let ask = move |client: usize, turn: usize| {
+        let body = chat(&first, turn.is_multiple_of(2));
+        (format!("x-test-id: {client}-{turn}"), body)
+    };
+    let (id, body) = ask(99, 0);
+    let path = "/v1/chat/completions";
+    let answer = house.talk().await.post_with(path, &[&id], &body).await;
+    assert_eq!(answer.walk(), "limited/m=429, fails/m=400, answers/m=200");
+    let (at, stop) = (house.at, Arc::new(tokio::sync::Notify::new()));
+    let over = tokio::sync::watch::Sender::new(false);
+    let mut clients = JoinSet::new();
+    for client in 0..8 {
+        let (over, stop) = (over.subscribe(), Arc::clone(&stop));
+        clients.spawn(async move {
+            let mut talk = Talk::to(at).await;
+            let mut turn = 0;
+            while !*over.borrow() {
+                turn += 1;
+                let (id, body) = ask(client, turn);
+                let answer = talk.post_with(path, &[&id], &body).await;
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                assert!(answer.whole);
+                let walk = "limited/m=skipped:cooling, fails/m=400, answers/m=200";
+                assert_eq!(answer.walk(), walk);
+                stop.notify_one();
+            }
+            turn
+        });
+    }
+    let mut admin = Talk::to(house.admin).await;
+    for turn in 1..=RELOADS {
+        house.rewrite(&yaml(turn));
+        let told = admin.post("/-/reload", "").await;
+        let expected = if turn % 5 == 4 { 422 } else { 200 };
+        assert_eq!(told.status, expected, "{}", told.text());
+        soon("an answer", stop.notified()).await;
+    }
+    over.send_replace(true);
+    let mut requests = 0;
+    while let Some(turns) = soon("a client's end", clients.join_next()).await {
+        requests += turns.unwrap();
+    }
+    assert!(requests >= RELOADS);
+    assert_eq!(limited.counts().seen, 1);
 }
