@@ -76,9 +76,14 @@ pub struct Places {
 }
 
 impl Places {
+    /// Notes one that can move: nobody has to look again where a path leads
+    /// through no link.
     fn note(&mut self, path: PathBuf) {
         let is_at = fs::canonicalize(&path).ok();
-        self.all.push((path, is_at));
+        let is_plain = is_at.is_some() && is_at == std::path::absolute(&path).ok();
+        if !is_plain {
+            self.all.push((path, is_at));
+        }
     }
 
     /// Whether there is none that could move.
@@ -199,8 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_no_file_never_moves() {
+    fn what_no_link_leads_to_never_moves() {
+        let mount = Mount::new("plain", GOOD);
+        let plain = fs::canonicalize(mount.path()).unwrap();
         let mut places = Places::default();
+        Source::File(plain).load_from(&mut places).unwrap();
+        assert!(places.is_empty());
+        Source::File(mount.path()).load_from(&mut places).unwrap();
+        assert!(!places.is_empty());
         Source::Text(GOOD.to_owned())
             .load_from(&mut places)
             .unwrap();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::source::Places;
 
@@ -20,7 +20,7 @@ pub(super) struct Watch {
 impl Watch {
     /// Must be called on a tokio runtime.
     pub(super) fn new(places: Places) -> Self {
-        let mut tick = interval(EVERY);
+        let mut tick = interval_at(Instant::now() + EVERY, EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { tick, places }
     }
