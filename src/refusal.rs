@@ -46,6 +46,8 @@ pub enum Refusal {
     TooLarge(usize),
     /// The request has no key, and needs one.
     NoKey,
+    /// The key may not use what is passed through; why not, in a sentence.
+    NoPassthrough(&'static str),
     /// The key may use none of the models; the first of them.
     NotAllowed(String),
     /// More requests than the key may send in a minute.
@@ -97,7 +99,7 @@ impl Refusal {
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoKey | Self::UnknownKey => StatusCode::UNAUTHORIZED,
-            Self::NotAllowed(_) => StatusCode::FORBIDDEN,
+            Self::NoPassthrough(_) | Self::NotAllowed(_) => StatusCode::FORBIDDEN,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownModel(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -126,7 +128,7 @@ impl Refusal {
             Self::LongName(_) => "invalid_model",
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::NoKey => "no_key",
-            Self::NotAllowed(_) => "not_allowed",
+            Self::NoPassthrough(_) | Self::NotAllowed(_) => "not_allowed",
             Self::RequestLimit { .. } => "requests_per_minute",
             Self::TokenLimit { .. } => "tokens_per_minute",
             Self::TooLarge(_) => "request_too_large",
@@ -154,6 +156,7 @@ impl Refusal {
             | Self::LengthRequired
             | Self::MethodNotAllowed(_)
             | Self::NoKey
+            | Self::NoPassthrough(_)
             | Self::RequestLimit { .. }
             | Self::TokenLimit { .. }
             | Self::TooLarge(_)
@@ -191,6 +194,7 @@ impl Refusal {
             Self::NoKey => {
                 "This proxy needs a key: `Authorization: Bearer KEY`, once.".into()
             }
+            Self::NoPassthrough(why) => (*why).into(),
             Self::NotAllowed(name) => {
                 format!("This key may use no model of this request; the first is `{name}`.").into()
             }
@@ -242,6 +246,7 @@ impl Refusal {
             | Self::LongName(_)
             | Self::MethodNotAllowed(_)
             | Self::NoKey
+            | Self::NoPassthrough(_)
             | Self::NotAllowed(_)
             | Self::RequestLimit { .. }
             | Self::TokenLimit { .. }
@@ -271,6 +276,7 @@ impl Refusal {
             | Self::LongName(_)
             | Self::MethodNotAllowed(_)
             | Self::NoKey
+            | Self::NoPassthrough(_)
             | Self::NotAllowed(_)
             | Self::TooLarge(_)
             | Self::TooManyCandidates(_)
@@ -301,6 +307,7 @@ impl Refusal {
             | Self::LongName(_)
             | Self::MethodNotAllowed(_)
             | Self::NoKey
+            | Self::NoPassthrough(_)
             | Self::NotAllowed(_)
             | Self::TooLarge(_)
             | Self::TooManyCandidates(_)

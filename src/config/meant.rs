@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::client::ClientKey;
 use super::lookup::Indices;
+use super::passthrough::Passthrough;
 use crate::base::{ModelName, ProviderName, Secret};
 use crate::dialect::Kind;
 use crate::outcome::ReturnAtOnce;
@@ -47,6 +48,9 @@ pub struct Config {
     /// What `GET /v1/models` lists: configured models and the catalogue's for
     /// the providers that are there; sorted, no name twice.
     pub listed: Vec<ModelName>,
+    /// Other endpoints that go to one provider as they are; the longest
+    /// patterns first.
+    pub passthrough: Vec<Passthrough>,
     /// `failover.return_at_once`
     pub return_at_once: ReturnAtOnce,
     /// Whether any request may name candidates that are to fail on purpose; a

@@ -14,6 +14,7 @@ mod lookup;
 mod meant;
 mod near;
 mod node;
+mod passthrough;
 mod prices;
 mod problem;
 mod schema;
@@ -34,6 +35,7 @@ pub use meant::{
     BaseUrl, Config, Credential, Health, HttpVersion, Ledger, Limits, Log, LogFormat, Model,
     OnError, Otlp, PriceRule, Provider, Rule, Target, Timeouts,
 };
+pub use passthrough::{Passthrough, Pattern};
 pub use problem::{Problem, Problems};
 pub use schema::schema;
 

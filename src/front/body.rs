@@ -17,14 +17,31 @@ pub(crate) enum Lost {
 
 /// A body as far as it has come: in one piece, which is the piece that came
 /// where there was only one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Body {
     first: Bytes,
     /// `first` and what followed it.
     more: BytesMut,
+    /// Room that is made at once, in bytes.
+    step: usize,
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::in_steps_of(STEP)
+    }
 }
 
 impl Body {
+    /// One for which no more room than this is made at once, until it is longer.
+    pub(super) fn in_steps_of(step: usize) -> Self {
+        Self {
+            first: Bytes::new(),
+            more: BytesMut::new(),
+            step,
+        }
+    }
+
     /// In bytes.
     pub(crate) fn len(&self) -> usize {
         // One of them is empty.
@@ -44,7 +61,7 @@ impl Body {
     /// Room for some of what is still to come; `left` is all of that.
     pub(super) fn room(&mut self, left: u64) -> &mut BytesMut {
         if self.more.is_empty() || self.more.len() == self.more.capacity() {
-            let step = STEP.max(self.len());
+            let step = self.step.max(self.len());
             self.gather(usize::try_from(left).map_or(step, |left| left.min(step)));
         }
         &mut self.more

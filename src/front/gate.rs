@@ -11,12 +11,13 @@ use super::connection::{Door, Kept};
 use super::drain::Drain;
 use super::ids::Ids;
 use super::session::Session;
-use super::{intake, models};
+use super::{intake, models, passthrough};
 use crate::access::{Entered, Holder};
 use crate::base::Endpoint;
+use crate::config::Passthrough;
 use crate::house::{Current, House};
 use crate::journey::{self, Ask, Means};
-use crate::logs::{self, Brief};
+use crate::logs::{self, Brief, Passed};
 use crate::metrics::Ended;
 use crate::refusal::Refusal;
 use crate::walks::Walk;
@@ -35,11 +36,22 @@ struct At<'a> {
     house: &'a House,
     endpoint: Option<Endpoint>,
     /// The path, where it is one that is known.
-    path: Option<&'static str>,
+    path: Option<&'a str>,
+    /// It goes to one provider as it is.
+    is_passed: bool,
     key: Option<&'a Arc<Holder>>,
 }
 
 impl At<'_> {
+    /// Counts how it ended.
+    fn count(self, ended: Ended) {
+        if self.is_passed {
+            self.house.counts.passed(ended);
+        } else {
+            self.house.counts.ended(self.endpoint, ended);
+        }
+    }
+
     /// Tells of a request that was never on its way.
     fn log(self, session: &Session<'_>, id: &HeaderValue, ended: Ended, refusal: Option<&Refusal>) {
         logs::brief(&Brief {
@@ -116,7 +128,7 @@ impl Gate {
         id: HeaderValue,
         at: At<'_>,
     ) -> Kept {
-        at.house.counts.ended(at.endpoint, Ended::Refused);
+        at.count(Ended::Refused);
         at.log(session, &id, Ended::Refused, Some(refusal));
         refuse(session, refusal, id).await
     }
@@ -127,6 +139,46 @@ impl Gate {
             .and_then(|_| headers.get(&journey::REQUEST_ID))
             .cloned()
             .unwrap_or_else(|| self.ids.request_id())
+    }
+
+    /// Hands a request on to one provider, as it is.
+    async fn pass(
+        &self,
+        session: &mut Session<'_>,
+        to: (&Passthrough, &str),
+        id: HeaderValue,
+        at: At<'_>,
+    ) -> Kept {
+        let began = Instant::now();
+        let trace = TraceParent::read(&session.head().headers);
+        let way = passthrough::Way {
+            house: at.house,
+            entry: to.0,
+            below: to.1,
+            key: at.key,
+            id: &id,
+            drain: &self.drain,
+        };
+        // On the heap, as journeys are.
+        let told = match Box::pin(passthrough::run(session, &way)).await {
+            Ok(told) => told,
+            Err(refusal) => return self.refuse(session, &refusal, id, at).await,
+        };
+        at.count(told.ended);
+        logs::brief(&Brief {
+            endpoint: at.path,
+            key: at.key.map(|holder| &**holder.name()),
+            trace,
+            status: told.status.map(|status| status.as_u16()),
+            passed: Some(Passed {
+                provider: to.0.provider.name.as_str(),
+                took: began.elapsed(),
+                received: told.received,
+                sent: told.sent,
+            }),
+            ..Brief::new(&id, told.ended, None)
+        });
+        told.kept
     }
 
     async fn operation(
@@ -140,7 +192,7 @@ impl Gate {
         let body = match intake::body(session, &house.config.limits).await {
             Ok(body) => body,
             Err(intake::NoBody::Gone) => {
-                house.counts.ended(at.endpoint, Ended::ClientGone);
+                at.count(Ended::ClientGone);
                 at.log(session, &id, Ended::ClientGone, None);
                 return Kept::Close;
             }
@@ -216,10 +268,16 @@ impl Door for Gate {
         // Shares its bytes.
         let uri = session.head().uri.clone();
         let route = Route::of(uri.path());
+        let passed = match &route {
+            Some(_) => None,
+            None => house.config.passed(uri.path()),
+        };
+        let pattern = passed.map(|(entry, _)| entry.pattern.as_str());
         let mut at = At {
             house: &house,
             endpoint: route.as_ref().and_then(Route::endpoint),
-            path: route.as_ref().map(Route::path),
+            path: route.as_ref().map(Route::path).or(pattern),
+            is_passed: passed.is_some(),
             key: None,
         };
         if self.drain.refuses() {
@@ -233,6 +291,9 @@ impl Door for Gate {
             Err(refusal) => return self.refuse(session, &refusal, id, at).await,
         };
         at.key = asks;
+        if let Some(to) = passed {
+            return self.pass(session, to, id, at).await;
+        }
         match route {
             None => self.refuse(session, &Refusal::UnknownPath, id, at).await,
             Some(Route::Operation(endpoint)) if is(&Method::POST) => {

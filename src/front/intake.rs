@@ -19,6 +19,9 @@ use crate::wire::headers::{self, Media};
 /// byte.
 const LEAST_RATE: u64 = 64 << 10;
 
+/// A body that is taken piece by piece is read so much at once.
+const PIECE: usize = 64 << 10;
+
 /// Why there is no body.
 #[derive(Debug)]
 pub(super) enum NoBody {
@@ -47,6 +50,13 @@ pub(super) async fn body(session: &mut Session<'_>, limits: &Limits) -> Result<B
     if headers::is_coded(&head.headers) {
         return Err(Refusal::UnsupportedMedia.into());
     }
+    expect(session, limits).await?;
+    read(session, limits).await
+}
+
+/// Has the body come, unless it is known to be too large.
+pub(super) async fn expect(session: &mut Session<'_>, limits: &Limits) -> Result<(), NoBody> {
+    let head = session.head();
     // Known too large is refused before a byte of it is read. The length is
     // only a claim otherwise: room is made for what comes.
     let claimed = head.headers.get(header::CONTENT_LENGTH);
@@ -63,7 +73,7 @@ pub(super) async fn body(session: &mut Session<'_>, limits: &Limits) -> Result<B
             return Err(NoBody::Gone);
         }
     }
-    read(session, limits).await
+    Ok(())
 }
 
 /// Whether a body is announced at all.
@@ -71,7 +81,8 @@ fn has_length(headers: &HeaderMap) -> bool {
     headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-async fn read(session: &mut Session<'_>, limits: &Limits) -> Result<Bytes, NoBody> {
+/// Reads all of it.
+pub(super) async fn read(session: &mut Session<'_>, limits: &Limits) -> Result<Bytes, NoBody> {
     // Since when it has been waited for.
     let mut began = None;
     let mut body = Body::default();
@@ -93,6 +104,59 @@ async fn read(session: &mut Session<'_>, limits: &Limits) -> Result<Bytes, NoBod
             Ok(true) => {}
             Err(Lost::Gone) => return Err(NoBody::Gone),
             Err(Lost::Malformed) => return Err(Refusal::BadRequest.into()),
+        }
+    }
+}
+
+/// A body that is taken piece by piece, within the same bounds. Only time spent
+/// waiting for the client counts against it.
+#[derive(Debug)]
+pub(super) struct Pieces<'a> {
+    limits: &'a Limits,
+    /// So many bytes have come.
+    size: usize,
+    waited: Duration,
+}
+
+impl<'a> Pieces<'a> {
+    /// Nothing has been read.
+    pub(super) fn new(limits: &'a Limits) -> Self {
+        Self {
+            limits,
+            size: 0,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// Bytes that have come.
+    pub(super) fn size(&self) -> u64 {
+        self.size as u64
+    }
+
+    /// The next piece; nothing at the body's end.
+    pub(super) async fn next(
+        &mut self,
+        session: &mut Session<'_>,
+    ) -> Result<Option<Bytes>, NoBody> {
+        let longest = self.limits.body_timeout;
+        let mut began = None;
+        let mut body = Body::in_steps_of(PIECE);
+        let rate = Duration::from_secs(self.size as u64 / LEAST_RATE);
+        let left = (longest + rate).saturating_sub(self.waited);
+        let end = || *began.insert(Instant::now()) + longest.min(left);
+        let more = by(end, session.read(&mut body)).await;
+        self.waited += began.map_or(Duration::ZERO, |began| began.elapsed());
+        match more.ok_or(Refusal::BodyTimeout)? {
+            Ok(false) => Ok(None),
+            Ok(true) => {
+                self.size += body.len();
+                if self.size > self.limits.request_body {
+                    return Err(Refusal::TooLarge(self.limits.request_body).into());
+                }
+                Ok(Some(body.freeze()))
+            }
+            Err(Lost::Gone) => Err(NoBody::Gone),
+            Err(Lost::Malformed) => Err(Refusal::BadRequest.into()),
         }
     }
 }

@@ -10,6 +10,7 @@ mod http1;
 mod ids;
 mod intake;
 mod models;
+mod passthrough;
 mod session;
 mod socket;
 mod transport;

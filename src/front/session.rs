@@ -109,13 +109,36 @@ impl<'a> Session<'a> {
 
     /// Begins an answer that goes on.
     pub(super) async fn begin(&mut self, head: Head<Lines>) -> Result<(), Gone> {
+        self.begin_of(head, None).await
+    }
+
+    /// The same where its length may be known: then so many bytes must follow,
+    /// unless the answer has no body.
+    pub(super) async fn begin_of(
+        &mut self,
+        head: Head<Lines>,
+        length: Option<usize>,
+    ) -> Result<(), Gone> {
         match &mut self.0 {
             Spoken::Http1(connection) => {
-                connection.begin(&head, None);
+                connection.begin(&head, length);
                 Ok(())
             }
-            Spoken::Http2(stream) => http2_head(stream, head, None).await,
+            Spoken::Http2(stream) => http2_head(stream, head, length).await,
         }
+    }
+
+    /// How long the request's body says it is; nothing where it ends when it
+    /// ends.
+    pub(super) fn claims(&mut self) -> Option<u64> {
+        let headers = &self.head().headers;
+        let length = headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.trim().parse().ok());
+        let has_none = match &mut self.0 {
+            Spoken::Http1(connection) => connection.is_body_done(),
+            Spoken::Http2(stream) => stream.is_body_empty(),
+        };
+        length.or(has_none.then_some(0))
     }
 
     /// Gives a whole answer.

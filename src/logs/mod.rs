@@ -29,7 +29,7 @@ use log::{Level, Metadata, Record};
 
 use self::clock::Clock;
 use self::line::Line;
-pub use self::request::Brief;
+pub use self::request::{Brief, Passed};
 use self::sink::Sink;
 use crate::config::{self, LogFormat};
 use crate::journey::{Ask, Receipt};

@@ -20,7 +20,7 @@ pub struct Brief<'a> {
     pub id: &'a HeaderValue,
     /// The path where it is one that is known: any other is the client's own
     /// words.
-    pub endpoint: Option<&'static str>,
+    pub endpoint: Option<&'a str>,
     /// The name of the key that asked.
     pub key: Option<&'a str>,
     /// `refused`, `client_gone` or `answered`.
@@ -31,6 +31,21 @@ pub struct Brief<'a> {
     pub code: Option<&'static str>,
     /// The trace that it stands in.
     pub trace: Option<TraceParent>,
+    /// Where it went, if it was passed through.
+    pub passed: Option<Passed<'a>>,
+}
+
+/// A request that was passed through, when it has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed<'a> {
+    /// The provider's name.
+    pub provider: &'a str,
+    /// From its head to its end.
+    pub took: Duration,
+    /// Bytes of its body that came from the client.
+    pub received: u64,
+    /// Bytes of the answer's body that went out.
+    pub sent: u64,
 }
 
 impl<'a> Brief<'a> {
@@ -55,6 +70,7 @@ impl<'a> Brief<'a> {
             },
             code: refusal.map(Refusal::code),
             trace: None,
+            passed: None,
         }
     }
 
@@ -77,6 +93,12 @@ impl<'a> Brief<'a> {
         }
         if let Some(code) = self.code {
             line.text("code", code);
+        }
+        if let Some(passed) = &self.passed {
+            line.text("provider", passed.provider);
+            line.number("duration_ms", millis(passed.took));
+            line.number("bytes_in", passed.received);
+            line.number("bytes", passed.sent);
         }
         trace(line, self.trace);
     }

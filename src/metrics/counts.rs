@@ -8,7 +8,7 @@ use std::time::Duration;
 use prometheus::{Counter, Histogram, IntCounter};
 
 use super::families::Metrics;
-use super::labels::{Ended, NONE, OTHER, endpoint_label, operation, place_of};
+use super::labels::{Ended, NONE, OTHER, PASSED, endpoint_label, operation, place_of};
 use crate::base::{Endpoint, ModelName};
 use crate::config::{Config, Provider};
 use crate::outcome::{Outcome, Skip};
@@ -38,8 +38,9 @@ pub struct Answered<'a> {
 #[derive(Debug)]
 pub struct Counts {
     pub(super) metrics: Arc<Metrics>,
-    /// By endpoint, then by [`Ended`]; the last are those of no endpoint.
-    requests: [[IntCounter; 6]; 5],
+    /// By endpoint, then by [`Ended`]; behind them those of no endpoint, and
+    /// those that are passed through.
+    requests: [[IntCounter; 6]; 6],
     models: HashMap<ModelName, Vec<Place>>,
     /// Of every name that is not listed, at every provider.
     others: Vec<Place>,
@@ -78,7 +79,8 @@ impl Counts {
     pub fn new(config: &Config, before: Option<&Self>) -> Self {
         let metrics = before.map_or_else(Arc::default, |before| Arc::clone(&before.metrics));
         let endpoints = Endpoint::ALL.map(endpoint_label);
-        let endpoints = [endpoints[0], endpoints[1], endpoints[2], endpoints[3], NONE];
+        let [chat, completions, embeddings, responses] = endpoints;
+        let endpoints = [chat, completions, embeddings, responses, NONE, PASSED];
         let requests = endpoints.map(|endpoint| {
             let ended = |ended: Ended| [endpoint, ended.label()];
             Ended::ALL.map(|end| metrics.requests.with_label_values(&ended(end)))
@@ -104,6 +106,11 @@ impl Counts {
     pub fn ended(&self, endpoint: Option<Endpoint>, ended: Ended) {
         let endpoint = endpoint.map_or(4, |endpoint| endpoint as usize);
         self.requests[endpoint][ended as usize].inc();
+    }
+
+    /// Counts a request that is passed through, when it has ended.
+    pub fn passed(&self, ended: Ended) {
+        self.requests[5][ended as usize].inc();
     }
 
     /// What one request took of Standin's own time.

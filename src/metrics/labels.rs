@@ -10,6 +10,9 @@ pub(super) const OTHER: &str = "other";
 /// unknown name's provider, the key of a client who needs none.
 pub(super) const NONE: &str = "none";
 
+/// The endpoint's label of all that is passed through.
+pub(super) const PASSED: &str = "passthrough";
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {

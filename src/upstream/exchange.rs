@@ -4,15 +4,18 @@ use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Method;
 use pingora_core::connectors::http::v2::Connector;
 
 use super::http1::{Fault, Session};
 use super::http2::Streamed;
 use super::idle::IDLE;
 use super::line::Line;
+use super::passing::Passing;
 use super::place::{Connection, Opened, Place};
 use super::transport::Transport;
 use crate::seam::{Broken, Exchange, Head, Outgoing};
+use crate::wire::Body;
 
 /// One request to a provider and its answer.
 pub struct Call {
@@ -24,6 +27,8 @@ pub struct Call {
     place: Arc<Place>,
     /// It has served before, so it may have died since.
     reused: bool,
+    /// The request's body goes out in chunks; whether one has.
+    chunks: Option<bool>,
 }
 
 /// What it goes over.
@@ -57,6 +62,7 @@ impl Call {
             way,
             place,
             reused,
+            chunks: None,
         })
     }
 
@@ -80,6 +86,86 @@ impl Call {
                 self.connector
                     .release_http_session(session, &self.place.peer, Some(IDLE));
             }
+        }
+    }
+}
+
+/// A request whose body comes piece by piece.
+impl Call {
+    /// Sends the head of a request that is passed through.
+    ///
+    /// # Errors
+    /// It cannot be written, or stand in a head.
+    pub async fn begin(&mut self, request: &Passing<'_>) -> Result<(), Broken> {
+        let is_whole = request.length.is_nothing();
+        match &mut self.way {
+            Way::Gone => Err(Broken::Reset),
+            Way::Http1(session) => {
+                self.chunks = request.length.is_chunked().then_some(false);
+                if request.method == Method::HEAD {
+                    session.expect_no_body();
+                }
+                let head = self.line.written_passing(request);
+                let none = Body::default();
+                let sent = if is_whole {
+                    session.send(head, &none).await
+                } else {
+                    session.send_some(head, &none).await
+                };
+                sent.map_err(|fault| broken(fault, session, &self.place, self.reused))
+            }
+            Way::Http2(streamed) => {
+                let head = self.line.passing(request).ok_or(Broken::Reset)?;
+                streamed.begin(head, is_whole)
+            }
+        }
+    }
+
+    /// Sends more of its body; says whether the rest is wanted, which it is not
+    /// where the answer has begun.
+    ///
+    /// # Errors
+    /// It cannot be written, and there is no answer all the same.
+    pub async fn push(&mut self, piece: Bytes) -> Result<bool, Broken> {
+        if piece.is_empty() {
+            return Ok(true);
+        }
+        match &mut self.way {
+            Way::Gone => Err(Broken::Reset),
+            Way::Http1(session) => {
+                let before = match &mut self.chunks {
+                    Some(begun) => {
+                        let end = if *begun { "\r\n" } else { "" };
+                        *begun = true;
+                        format!("{end}{:x}\r\n", piece.len()).into_bytes()
+                    }
+                    None => Vec::new(),
+                };
+                let sent = session.send_some(before, &Body::from(piece)).await;
+                sent.map_err(|fault| broken(fault, session, &self.place, self.reused))?;
+                Ok(!session.is_answered())
+            }
+            Way::Http2(streamed) => streamed.push(piece).await,
+        }
+    }
+
+    /// Sends the body's end.
+    ///
+    /// # Errors
+    /// It cannot be written, and there is no answer all the same.
+    pub async fn finish(&mut self) -> Result<(), Broken> {
+        match &mut self.way {
+            Way::Gone => Err(Broken::Reset),
+            Way::Http1(session) => {
+                let end: &[u8] = match self.chunks {
+                    Some(true) => b"\r\n0\r\n\r\n",
+                    Some(false) => b"0\r\n\r\n",
+                    None => b"",
+                };
+                let sent = session.send(end.to_vec(), &Body::default()).await;
+                sent.map_err(|fault| broken(fault, session, &self.place, self.reused))
+            }
+            Way::Http2(streamed) => streamed.finish().await,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::http1::SMALL;
 use super::line::{KeyHeader, Line};
 use crate::dialect::path;
 use crate::seam::Outgoing;
+use crate::wire::Lines;
 
 /// Most heads fit.
 const USUAL_HEAD: usize = 1024;
@@ -33,14 +34,15 @@ impl Line {
 
     /// The head's headers beside `host` and `content-length`: what the client
     /// sent, but not where the configuration or the credential says otherwise.
-    fn headers<'a>(
+    pub(super) fn headers<'a>(
         &'a self,
-        request: &'a Outgoing<'_>,
+        headers: &'a Lines,
+        trace: Option<&'a (HeaderName, HeaderValue)>,
         key: &'a KeyHeader,
     ) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
         let own = move || self.headers.iter().chain(key);
-        let trace = request.trace.iter().map(|(name, value)| (name, value));
-        let theirs = request.headers.iter().chain(trace);
+        let trace = trace.into_iter().map(|(name, value)| (name, value));
+        let theirs = headers.iter().chain(trace);
         let theirs = theirs.filter(move |(name, _)| own().all(|own| own.0 != **name));
         theirs.chain(own().map(|(name, value)| (name, value)))
     }
@@ -62,7 +64,8 @@ impl Line {
         head.version = Version::HTTP_2;
         head.headers
             .reserve(request.headers.len() + self.headers.len() + 4);
-        for (name, value) in self.headers(request, &self.key.load()) {
+        for (name, value) in self.headers(request.headers, request.trace.as_ref(), &self.key.load())
+        {
             head.headers.append(name.clone(), value.clone());
         }
         let length = HeaderValue::from(request.body.len());
@@ -85,7 +88,8 @@ impl Line {
         head.extend_from_slice(path.as_str().as_bytes());
         head.extend_from_slice(b" HTTP/1.1\r\nhost: ");
         head.extend_from_slice(self.authority.as_bytes());
-        for (name, value) in self.headers(request, &self.key.load()) {
+        for (name, value) in self.headers(request.headers, request.trace.as_ref(), &self.key.load())
+        {
             head.extend_from_slice(b"\r\n");
             head.extend_from_slice(name.as_str().as_bytes());
             head.extend_from_slice(b": ");
@@ -99,8 +103,6 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-
-    use crate::wire::Lines;
 
     use super::*;
     use crate::base::Endpoint;

@@ -71,6 +71,8 @@ pub(super) struct Session<S> {
     heard: bool,
     /// The whole request has been written.
     sent: bool,
+    /// Whatever its head says, no body follows: the request was a HEAD.
+    bodiless: bool,
 }
 
 /// Where the answer is.
@@ -93,7 +95,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             come: BytesMut::new(),
             heard: false,
             sent: false,
+            bodiless: false,
         }
+    }
+
+    /// The answer has no body, whatever its head says (RFC 9112 section 6.3).
+    pub(super) fn expect_no_body(&mut self) {
+        self.bodiless = true;
+    }
+
+    /// Whether the answer's head has come.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.state, State::Come(..))
+    }
+
+    /// Sends some of a request, as [`Session::send`] does all of it.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) async fn send_some(&mut self, before: Vec<u8>, piece: &Body) -> Result<(), Fault> {
+        let sent = self.send(before, piece).await;
+        self.sent = false;
+        sent
     }
 
     /// Whether any byte of an answer has come.
@@ -191,6 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(super) fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         while let State::Wanting(heads) = &mut self.state {
             if let Some(Opening { head, body, keeps }) = heads.next(&mut self.come)? {
+                let body = if self.bodiless { Framing::Over } else { body };
                 self.state = State::Come(Some(head), body, keeps);
                 break;
             }

@@ -71,6 +71,37 @@ impl Streamed {
         Ok(())
     }
 
+    /// Sends a request's head; its body follows, unless that is all.
+    pub(super) fn begin(&mut self, head: RequestHeader, is_whole: bool) -> Result<(), Broken> {
+        let written = self.session.write_request_header(Box::new(head), is_whole);
+        if let Err(error) = written {
+            let broken = self.broken(&error);
+            return Err(if self.reused { Broken::Stale } else { broken });
+        }
+        self.sent = is_whole;
+        Ok(())
+    }
+
+    /// Sends more of its body; says whether the rest is wanted.
+    pub(super) async fn push(&mut self, mut piece: Bytes) -> Result<bool, Broken> {
+        while !piece.is_empty() {
+            let some = piece.split_to(piece.len().min(PIECE));
+            if self.session.write_request_body(some, false).await.is_err() {
+                return self.last_look().await.map(|()| false);
+            }
+        }
+        Ok(!self.has_answer()?)
+    }
+
+    /// Sends the body's end.
+    pub(super) async fn finish(&mut self) -> Result<(), Broken> {
+        if self.session.finish_request_body().is_err() {
+            return self.last_look().await;
+        }
+        self.sent = true;
+        Ok(())
+    }
+
     /// A write has failed: the provider may have answered all the same.
     async fn last_look(&mut self) -> Result<(), Broken> {
         match timeout(LAST_LOOK, self.read_head()).await {

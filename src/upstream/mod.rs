@@ -11,12 +11,14 @@ mod http1;
 mod http2;
 mod idle;
 mod line;
+mod passing;
 mod place;
 mod post;
 mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::v2::Connector;
@@ -24,9 +26,10 @@ use pingora_rustls::{RootCertStore, load_platform_certs_incl_env_into_store};
 
 use self::exchange::Call;
 use self::line::Line;
+pub use self::passing::{Length, Passing};
 pub use self::post::Post;
 use crate::base::ProviderName;
-use crate::config::{Config, Target};
+use crate::config::{Config, Provider, Target};
 use crate::seam::{Broken, Out};
 
 /// More interim answers than this are no HTTP that makes sense.
@@ -85,6 +88,34 @@ impl Ways {
         })
     }
 
+    /// Gets a connection to a provider for a request that is passed through;
+    /// `fresh` asks for one that is not from the pool.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn pass(&self, provider: &Provider, fresh: bool) -> Result<Box<Call>, Broken> {
+        self.call(provider, provider.timeouts.connect, fresh, |_| {
+            String::new()
+        })
+        .await
+    }
+
+    async fn call(
+        &self,
+        provider: &Provider,
+        longest: Duration,
+        fresh: bool,
+        model: impl FnOnce(&Line) -> String,
+    ) -> Result<Box<Call>, Broken> {
+        let line = self.lines.get(provider.index);
+        let line = line.filter(|(name, _)| *name == provider.name);
+        let (_, line) = line.ok_or(Broken::Connect)?;
+        let opened = line.open(&self.pool.connector, longest, fresh);
+        let opened = opened.await?;
+        let connector = Arc::clone(&self.pool.connector);
+        Ok(Call::new(connector, Arc::clone(line), model(line), opened))
+    }
+
     fn named(&self, name: &ProviderName) -> Option<&Line> {
         let line = self.lines.iter().find(|(own, _)| own == name);
         line.map(|(_, line)| line.as_ref())
@@ -131,15 +162,11 @@ impl Out for Ways {
     type Exchange = Box<Call>;
 
     async fn open(&self, target: &Target, fresh: bool) -> Result<Box<Call>, Broken> {
-        let provider = &target.provider;
-        let line = self.lines.get(provider.index);
-        let line = line.filter(|(name, _)| *name == provider.name);
-        let (_, line) = line.ok_or(Broken::Connect)?;
-        let opened = line.open(&self.pool.connector, target.timeouts.connect, fresh);
-        let opened = opened.await?;
-        let connector = Arc::clone(&self.pool.connector);
-        let model = line.names_models().then(|| target.upstream_model.clone());
-        let model = model.unwrap_or_default();
-        Ok(Call::new(connector, Arc::clone(line), model, opened))
+        let model = |line: &Line| {
+            let model = line.names_models().then(|| target.upstream_model.clone());
+            model.unwrap_or_default()
+        };
+        self.call(&target.provider, target.timeouts.connect, fresh, model)
+            .await
     }
 }

@@ -44,6 +44,7 @@ mod names;
 mod notify;
 mod outcomes;
 mod page;
+mod passthrough;
 mod plain;
 mod probe;
 mod reload;

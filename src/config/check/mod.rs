@@ -7,6 +7,7 @@ mod ledger;
 mod listen;
 mod model;
 mod otlp;
+mod passthrough;
 mod price;
 mod provider;
 
@@ -88,6 +89,7 @@ pub(super) fn config(root: &Node, around: &dyn Surroundings, found: &mut Found) 
         }
     }
 
+    config.passthrough = passthrough::passthrough(&fields, &context, found);
     let models = keys::Models {
         names: &names,
         providers: &by_name,
@@ -127,6 +129,7 @@ pub(super) fn frame(fields: &Fields<'_>, found: &mut Found) -> (Config, Timeouts
         targets: Vec::new(),
         indices: Indices::default(),
         listed: Vec::new(),
+        passthrough: Vec::new(),
         return_at_once: return_at_once(&failover, found),
         drills: fields.boolean("drills", found).unwrap_or_default(),
         health: health::health(&fields.section("health", found), found),

@@ -61,6 +61,11 @@ pub(in crate::config) static ROOT: Section = Section {
             "Models with settings of their own, by the name that clients use. `provider/anything` works without an entry.",
         ),
         key(
+            "passthrough",
+            Form::Pairs,
+            "Other endpoints that go to one provider as they are, streamed both ways: from a path, or with `/*` at its end all below it, to a provider's name. The longest pattern wins; `/v1` stands for the provider's base URL. No list, no failover, no price: a key with a budget may not use them, and one with `models` only where those admit `PROVIDER/*`.",
+        ),
+        key(
             "failover",
             Form::Section(&FAILOVER),
             "When the next candidate is tried.",
