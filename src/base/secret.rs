@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroize;
+
 /// A credential. Its `Debug` and `Display` show nothing of it, and it cannot
 /// be serialised.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +19,14 @@ impl Secret {
 impl From<&str> for Secret {
     fn from(value: &str) -> Self {
         Self(value.into())
+    }
+}
+
+/// What has been a secret is not left behind in memory. Copies that are on
+/// their way to the wire are.
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 
