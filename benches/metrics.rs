@@ -12,7 +12,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use standin::config::Config;
 use standin::health::Board;
 use standin::journey::Receipt;
-use standin::metrics::{Counts, scrape};
+use standin::metrics::{Counts, Inside, scrape};
 use tokio::time::Instant;
 
 use world::World;
@@ -69,7 +69,7 @@ fn count(c: &mut Criterion) {
         });
         group.bench_function("scrape", |b| {
             let now = board.moment(Instant::now().into_std());
-            b.iter(|| scrape(&counts, (&config, &board), 0, None, now).len());
+            b.iter(|| scrape(&counts, (&config, &board), Inside::default(), None, now).len());
         });
         group.finish();
     }

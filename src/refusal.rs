@@ -30,12 +30,17 @@ pub enum Refusal {
         /// the whole budget.
         wait: Option<Duration>,
     },
+    /// As many requests of the key are being served as it may have at once.
+    ConcurrentRequests(u32),
     /// Standin is shutting down.
     Draining,
     /// A top-level member that a model's `request` edits stands twice.
     DuplicateMember(String),
     /// The head did not come in time.
     HeaderTimeout,
+    /// The head is longer than `limits.header_bytes`, or has too many headers.
+    /// The connection is closed.
+    HeadersTooLarge,
     /// HTTP/1.1 without `content-length` and without chunks.
     LengthRequired,
     /// A model's name is longer than this many bytes.
@@ -50,6 +55,8 @@ pub enum Refusal {
     NoPassthrough(&'static str),
     /// The key may use none of the models; the first of them.
     NotAllowed(String),
+    /// Standin has as much to do as it may have at once.
+    Overloaded(Scarce),
     /// More requests than the key may send in a minute.
     RequestLimit {
         /// `requests_per_minute`
@@ -81,6 +88,31 @@ pub enum Refusal {
     UnsupportedMedia,
 }
 
+/// What there is no more of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scarce {
+    /// `limits.buffered_bytes`
+    Bytes,
+    /// `limits.connections`
+    Connections,
+    /// `limits.concurrent_requests`
+    Requests,
+}
+
+impl Scarce {
+    /// All of them, in their own order.
+    pub const ALL: [Self; 3] = [Self::Bytes, Self::Connections, Self::Requests];
+
+    /// The configuration's word for its limit.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Bytes => "buffered_bytes",
+            Self::Connections => "connections",
+            Self::Requests => "concurrent_requests",
+        }
+    }
+}
+
 impl Refusal {
     /// The HTTP status it has.
     pub fn status(&self) -> StatusCode {
@@ -92,10 +124,14 @@ impl Refusal {
             | Self::LongName(_)
             | Self::TooManyCandidates(_) => StatusCode::BAD_REQUEST,
             Self::BodyTimeout | Self::HeaderTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Budget { .. } | Self::RequestLimit { .. } | Self::TokenLimit { .. } => {
-                StatusCode::TOO_MANY_REQUESTS
+            Self::Budget { .. }
+            | Self::ConcurrentRequests(_)
+            | Self::RequestLimit { .. }
+            | Self::TokenLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Draining | Self::Overloaded(_) | Self::Unrecorded => {
+                StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Draining | Self::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoKey | Self::UnknownKey => StatusCode::UNAUTHORIZED,
@@ -122,13 +158,16 @@ impl Refusal {
             Self::BadRequest => "bad_request",
             Self::BodyTimeout | Self::HeaderTimeout => "request_timeout",
             Self::Budget { .. } => "budget",
+            Self::ConcurrentRequests(_) => "concurrent_requests",
             Self::Draining => "draining",
             Self::DuplicateMember(_) => "duplicate_member",
+            Self::HeadersTooLarge => "headers_too_large",
             Self::LengthRequired => "length_required",
             Self::LongName(_) => "invalid_model",
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::NoKey => "no_key",
             Self::NoPassthrough(_) | Self::NotAllowed(_) => "not_allowed",
+            Self::Overloaded(_) => "overloaded",
             Self::RequestLimit { .. } => "requests_per_minute",
             Self::TokenLimit { .. } => "tokens_per_minute",
             Self::TooLarge(_) => "request_too_large",
@@ -151,12 +190,15 @@ impl Refusal {
             Self::BadRequest
             | Self::BodyTimeout
             | Self::Budget { .. }
+            | Self::ConcurrentRequests(_)
             | Self::Draining
             | Self::HeaderTimeout
+            | Self::HeadersTooLarge
             | Self::LengthRequired
             | Self::MethodNotAllowed(_)
             | Self::NoKey
             | Self::NoPassthrough(_)
+            | Self::Overloaded(_)
             | Self::RequestLimit { .. }
             | Self::TokenLimit { .. }
             | Self::TooLarge(_)
@@ -179,11 +221,15 @@ impl Refusal {
             Self::Budget { per, wait: None } => {
                 format!("This request may cost more than this key's whole budget for a {per}: make it smaller, or take a cheaper model.").into()
             }
+            Self::ConcurrentRequests(most) => {
+                format!("This key may have {most} requests at once, and has.").into()
+            }
             Self::Draining => "This proxy is shutting down; send the request again.".into(),
             Self::DuplicateMember(name) => {
                 format!("The member `{name}` stands twice at the top level of the body.").into()
             }
             Self::HeaderTimeout => "The request's head did not arrive in time.".into(),
+            Self::HeadersTooLarge => "The request's head is too long, or has too many headers.".into(),
             Self::LengthRequired => {
                 "A body needs `content-length` or `transfer-encoding: chunked`.".into()
             }
@@ -197,6 +243,9 @@ impl Refusal {
             Self::NoPassthrough(why) => (*why).into(),
             Self::NotAllowed(name) => {
                 format!("This key may use no model of this request; the first is `{name}`.").into()
+            }
+            Self::Overloaded(_) => {
+                "This proxy has as much to do as it may have at once; send the request again.".into()
             }
             Self::RequestLimit { most, .. } => {
                 format!("This key may send {most} requests a minute, and has.").into()
@@ -237,17 +286,20 @@ impl Refusal {
             | Self::BodyTimeout
             | Self::Draining
             | Self::HeaderTimeout
+            | Self::HeadersTooLarge
             | Self::LengthRequired
             | Self::TooLarge(_) => true,
             Self::BadBody(_)
             | Self::BadDrill(_)
             | Self::Budget { .. }
+            | Self::ConcurrentRequests(_)
             | Self::DuplicateMember(_)
             | Self::LongName(_)
             | Self::MethodNotAllowed(_)
             | Self::NoKey
             | Self::NoPassthrough(_)
             | Self::NotAllowed(_)
+            | Self::Overloaded(_)
             | Self::RequestLimit { .. }
             | Self::TokenLimit { .. }
             | Self::TooManyCandidates(_)
@@ -265,6 +317,8 @@ impl Refusal {
         let wait = match self {
             Self::Budget { wait, .. } | Self::TokenLimit { wait, .. } => (*wait)?,
             Self::RequestLimit { wait, .. } => *wait,
+            // When one of them ends, nobody knows.
+            Self::ConcurrentRequests(_) | Self::Overloaded(_) => Duration::from_secs(1),
             Self::BadBody(_)
             | Self::BadDrill(_)
             | Self::BadRequest
@@ -272,6 +326,7 @@ impl Refusal {
             | Self::Draining
             | Self::DuplicateMember(_)
             | Self::HeaderTimeout
+            | Self::HeadersTooLarge
             | Self::LengthRequired
             | Self::LongName(_)
             | Self::MethodNotAllowed(_)
@@ -294,7 +349,7 @@ impl Refusal {
     fn kind(&self) -> &'static str {
         match self {
             Self::Budget { .. } => "insufficient_quota",
-            Self::RequestLimit { .. } => "requests",
+            Self::ConcurrentRequests(_) | Self::RequestLimit { .. } => "requests",
             Self::TokenLimit { .. } => "tokens",
             Self::BadBody(_)
             | Self::BadDrill(_)
@@ -303,12 +358,14 @@ impl Refusal {
             | Self::Draining
             | Self::DuplicateMember(_)
             | Self::HeaderTimeout
+            | Self::HeadersTooLarge
             | Self::LengthRequired
             | Self::LongName(_)
             | Self::MethodNotAllowed(_)
             | Self::NoKey
             | Self::NoPassthrough(_)
             | Self::NotAllowed(_)
+            | Self::Overloaded(_)
             | Self::TooLarge(_)
             | Self::TooManyCandidates(_)
             | Self::UnknownKey
@@ -447,6 +504,8 @@ mod tests {
         assert_eq!(budget(Some(wait(86_400_000))).retry_after(), Some(86_400));
         assert_eq!(budget(None).retry_after(), None);
         assert_eq!(Refusal::Draining.retry_after(), None);
+        assert_eq!(Refusal::Overloaded(Scarce::Bytes).retry_after(), Some(1));
+        assert_eq!(Refusal::ConcurrentRequests(3).retry_after(), Some(1));
         let body: Value = serde_json::from_slice(&limit(5).body()).unwrap();
         assert_eq!(body["error"]["type"], "requests");
         assert_eq!(body["error"]["code"], "requests_per_minute");

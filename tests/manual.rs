@@ -13,8 +13,9 @@ use serde_json::Value;
 use standin::config::{Surroundings, load, schema};
 
 /// Every page of it, from the repository's root.
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
     "README.md",
+    "SECURITY.md",
     "conf/DEFAULTS.md",
     "deploy/MIGRATING.md",
     "src/journey/README.md",

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::Spent;
 use super::spend::{Broke, Spend};
 use super::window::Window;
+use crate::base::Places;
 use crate::config::Budget;
 use crate::health::Moment;
 use crate::refusal::Refusal;
@@ -15,7 +16,11 @@ use crate::usage::Usd;
 
 /// One for each name, whatever the configuration.
 #[derive(Debug)]
-pub(super) struct Account(Mutex<Used>);
+pub(super) struct Account {
+    used: Mutex<Used>,
+    /// Requests that are being served.
+    pub(super) inside: Places,
+}
 
 #[derive(Debug)]
 struct Used {
@@ -26,11 +31,14 @@ struct Used {
 
 impl Account {
     pub(super) fn new(name: &str, spent: Spent<'_>, today: SystemTime) -> Self {
-        Self(Mutex::new(Used {
-            requests: Window::default(),
-            tokens: Window::default(),
-            spend: Spend::new(&|since| spent(name, since), today),
-        }))
+        Self {
+            used: Mutex::new(Used {
+                requests: Window::default(),
+                tokens: Window::default(),
+                spend: Spend::new(&|since| spent(name, since), today),
+            }),
+            inside: Places::default(),
+        }
     }
 
     /// Counts a request and reserves its tokens, or neither. The answer is
@@ -45,7 +53,7 @@ impl Account {
         if requests.is_none() && tokens.is_none() {
             return Ok(now);
         }
-        let mut used = self.0.lock();
+        let mut used = self.used.lock();
         let by_requests = requests.and_then(|most| {
             let full = used.requests.fits(1, u64::from(most), now).err()?;
             let wait = full.wait().unwrap_or_default();
@@ -77,7 +85,7 @@ impl Account {
         budget: Budget,
         now: SystemTime,
     ) -> Result<(), Refusal> {
-        let reserved = self.0.lock().spend.reserve(cost, instead, budget, now);
+        let reserved = self.used.lock().spend.reserve(cost, instead, budget, now);
         reserved.map_err(|Broke { wait }| Refusal::Budget {
             per: budget.per.word(),
             wait,
@@ -86,19 +94,19 @@ impl Account {
 
     /// Gives back what was reserved.
     pub(super) fn release(&self, tokens: u64, cost: Usd) {
-        let mut used = self.0.lock();
+        let mut used = self.used.lock();
         used.tokens.release(tokens);
         used.spend.release(cost);
     }
 
     /// Takes back a request that was counted at that moment.
     pub(super) fn take_back(&self, at: Moment) {
-        self.0.lock().requests.take_back(1, at);
+        self.used.lock().requests.take_back(1, at);
     }
 
     /// Gives back what was reserved and counts what was used.
     pub(super) fn settle(&self, reserved: (u64, Usd), used: (u64, Usd), now: (Moment, SystemTime)) {
-        let mut account = self.0.lock();
+        let mut account = self.used.lock();
         account.tokens.release(reserved.0);
         account.tokens.count(used.0, now.0);
         account.spend.release(reserved.1);

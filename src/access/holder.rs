@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::account::Account;
 use super::entered::Entered;
-use crate::base::ModelName;
+use crate::base::{ModelName, Place};
 use crate::config::ClientKey;
 use crate::health::Moment;
 use crate::refusal::Refusal;
@@ -41,6 +41,20 @@ impl Holder {
     /// Whether its requests may name candidates that are to fail on purpose.
     pub fn may_drill(&self) -> bool {
         self.key.drills
+    }
+
+    /// Takes one of the places that the key's requests have at once, where
+    /// they are counted; they are from when a head has been read to the
+    /// answer's end.
+    ///
+    /// # Errors
+    /// [`Refusal::ConcurrentRequests`]
+    pub fn place(&self) -> Result<Option<Place<'_>>, Refusal> {
+        let Some(most) = self.key.concurrent_requests else {
+            return Ok(None);
+        };
+        let place = self.account.inside.take(1, most as usize);
+        place.map(Some).ok_or(Refusal::ConcurrentRequests(most))
     }
 
     /// Lets one request in, that may take so many tokens, input and output

@@ -24,7 +24,7 @@ use self::reply::{Reply, refused};
 use self::session::{Login, Sessions};
 use self::status::Clocks;
 use crate::base::Secret;
-use crate::front::{Door, Drain, Ids, Kept, Session};
+use crate::front::{Crowd, Door, Drain, Ids, Kept, Seat, Session};
 use crate::house::Current;
 use crate::metrics;
 use crate::wire::Lines;
@@ -46,6 +46,9 @@ pub struct Admin {
     sessions: Sessions,
     /// Whether only this machine can reach it.
     is_local: bool,
+    /// This port's connections: of its own, so that it can be reached when the
+    /// proxy port is full.
+    crowd: Crowd,
 }
 
 /// What is answered.
@@ -61,6 +64,10 @@ impl From<Reply> for Answer {
         Self::Reply(reply)
     }
 }
+
+/// Connections here: more than people, scrapers and collectors have, and few
+/// beside the proxy port's.
+const CONNECTIONS: usize = 256;
 
 /// The longest head and idle time here: nobody has reason to be slow.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -83,6 +90,7 @@ impl Admin {
             ids,
             reload,
             is_local: at.ip().is_loopback(),
+            crowd: Crowd::new("the admin port"),
         }
     }
 
@@ -181,14 +189,17 @@ impl Admin {
 
     async fn metrics(&self) -> Reply {
         let house = self.house.load_full();
-        let in_flight = self.proxy.in_flight();
+        let inside = metrics::Inside {
+            connections: self.proxy.connections(),
+            requests: self.proxy.in_flight(),
+        };
         let now = house.board.moment(Instant::now().into_std());
         // A thousand models take milliseconds to write: no request waits for
         // that.
         let told = tokio::task::spawn_blocking(move || {
             let live = (&house.config, &house.board);
             let ledger = house.ledger.as_ref().map(|ledger| ledger.state());
-            metrics::scrape(&house.counts, live, in_flight, ledger.as_ref(), now)
+            metrics::scrape(&house.counts, live, inside, ledger.as_ref(), now)
         });
         match told.await {
             Ok(body) => Reply::text("text/plain; version=0.0.4", body),
@@ -265,6 +276,10 @@ impl Door for Admin {
 
     fn header_timeout(&self) -> Duration {
         HEADER_TIMEOUT
+    }
+
+    fn seat(&self) -> Seat<'_> {
+        self.crowd.seat(CONNECTIONS)
     }
 
     fn new_id(&self) -> HeaderValue {

@@ -1,11 +1,13 @@
-//! The words every other room speaks: names, secrets, units.
+//! The words every other room speaks: names, places, secrets, units.
 //!
 //! Pure: no clock, no socket, no other module of the house.
 
 mod name;
+mod places;
 mod secret;
 mod unit;
 
 pub use name::{Endpoint, ModelName, ProviderName};
+pub use places::{Place, Places};
 pub use secret::Secret;
 pub use unit::{UnitError, duration, size};

@@ -123,6 +123,7 @@ fn serve(config: Option<PathBuf>) -> Result<(), Failed> {
     let config = config.map_err(Failed::Configuration)?;
     start_log(config.log).map_err(Failed::Running)?;
     raise_descriptors();
+    keep_memory_in();
     runtime(&config)?.block_on(async {
         let server = Server::start(source, config, places).await;
         let server = server.map_err(Failed::Running)?;
@@ -139,6 +140,17 @@ fn raise_descriptors() {
     match raised {
         Ok(most) => log::debug!("{most} descriptors"),
         Err(error) => log::warn!("descriptors stay as limited as they are: {error}"),
+    }
+}
+
+/// Lets a crash leave no core file: providers' keys and prompts would stand in
+/// it. Who looks for a fault says so in the environment.
+fn keep_memory_in() {
+    if std::env::var_os("STANDIN_CORE_DUMPS").is_some() {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::RLIMIT_CORE, 0, 0) {
+        log::warn!("a crash may leave a core file: {error}");
     }
 }
 

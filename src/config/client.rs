@@ -20,6 +20,8 @@ pub struct ClientKey {
     pub requests_per_minute: Option<u32>,
     /// Tokens in any 60 seconds, input and output together; at least 1.
     pub tokens_per_minute: Option<u32>,
+    /// Requests that are served at once; at least 1.
+    pub concurrent_requests: Option<u32>,
     /// What it may spend.
     pub budget: Option<Budget>,
     /// Whether its requests may name candidates that are to fail on purpose.

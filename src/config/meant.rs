@@ -78,11 +78,21 @@ pub struct Config {
 pub struct Limits {
     /// Bytes of a request body; at most 1 GiB.
     pub request_body: usize,
+    /// Bytes of all request bodies that are held at once.
+    pub buffered_bytes: usize,
     /// Names in one request's list, repeats counted once.
     pub max_candidates: usize,
     /// From the first byte of a connection, or of the next request on it, to
     /// the end of that request's head.
     pub header_timeout: Duration,
+    /// Bytes of a request's head; at most 1 MiB.
+    pub header_bytes: usize,
+    /// Clients' connections, all `listen` addresses together.
+    pub connections: usize,
+    /// Requests that are served at once.
+    pub concurrent_requests: usize,
+    /// The longest that a client may take nothing of what is written to it.
+    pub write_timeout: Duration,
     /// The longest silence within a body; and the body must, after this time,
     /// have come at 64 KiB a second on average.
     pub body_timeout: Duration,

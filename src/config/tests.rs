@@ -58,6 +58,11 @@ fn what_is_not_said_is_the_contract_s_default() {
     assert!(config.admin_token.is_none() && config.default_provider.is_none());
     assert_eq!(config.threads, 0);
     let limits = Limits {
+        buffered_bytes: 1 << 30,
+        header_bytes: 64 << 10,
+        connections: 16_384,
+        concurrent_requests: 16_384,
+        write_timeout: Duration::from_secs(60),
         request_body: 32 << 20,
         max_candidates: 16,
         header_timeout: Duration::from_secs(10),

@@ -23,16 +23,17 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::client::refuse;
+use super::crowd::{Seat, turn_away};
 use super::deadline::by;
 use super::drain::Drain;
-use super::http1::{Http1, WRITE};
+use super::http1::{Bounds, Http1, Unread};
 use super::session::Session;
 use super::socket::Socket;
 use super::transport::Transport;
 use crate::logs::{self, Brief};
 use crate::patience::Patience;
 use crate::refusal::Refusal;
-use crate::wire::http1::Malformed;
+use crate::wire::http1::MAX_HEADERS;
 
 /// How long a connection may lie idle between two requests: longer than the
 /// 60 s of the usual load balancers, so that they close first.
@@ -66,6 +67,14 @@ pub trait Door: Send + Sync + 'static {
     /// How long a request's head may take.
     fn header_timeout(&self) -> Duration;
 
+    /// What else a client may ask of its connection.
+    fn bounds(&self) -> Bounds {
+        Bounds::default()
+    }
+
+    /// A place for one more connection.
+    fn seat(&self) -> Seat<'_>;
+
     /// An id for a request whose own could not be read.
     fn new_id(&self) -> HeaderValue;
 
@@ -75,6 +84,12 @@ pub trait Door: Send + Sync + 'static {
 
 /// Serves a connection to its end.
 pub async fn serve<D: Door>(door: Arc<D>, tcp: TcpStream) {
+    let host = Arc::clone(&door);
+    let _seat = match host.seat() {
+        Seat::Taken(place) => place,
+        Seat::Full(_told) => return Box::pin(turn_away(tcp, door.new_id())).await,
+        Seat::Crammed => return,
+    };
     let _open = door.drain().open();
     // An event is never held back for the next one.
     if tcp.set_nodelay(true).is_err() {
@@ -82,7 +97,7 @@ pub async fn serve<D: Door>(door: Arc<D>, tcp: TcpStream) {
     }
     let id = tcp.as_raw_fd();
     let deadline = Instant::now() + door.header_timeout();
-    let mut connection = Http1::new(Transport::Tcp(tcp));
+    let mut connection = Http1::new(Transport::Tcp(tcp), door.bounds());
     let mut draining = door.drain().watch();
     tokio::select! {
         biased;
@@ -113,13 +128,19 @@ async fn http2<D: Door>(door: Arc<D>, stream: Stream) {
     let mut options = HttpServerOptions::default();
     options.h2c = true;
     options.h2_idle_timeout = Some(IDLE);
-    let app = Arc::new(Http2 { door, options });
+    let bounds = door.bounds();
+    let app = Arc::new(Http2 {
+        door,
+        options,
+        bounds,
+    });
     app.process_new(stream, &draining).await;
 }
 
 struct Http2<D> {
     door: Arc<D>,
     options: HttpServerOptions,
+    bounds: Bounds,
 }
 
 #[async_trait]
@@ -129,10 +150,19 @@ impl<D: Door> HttpServerApp for Http2<D> {
         mut session: ServerSession,
         _draining: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        session.set_write_timeout(Some(WRITE));
-        if let Ok(true) = session.read_request().await
-            && serve_one(&*self.door, Session::http2(&mut session)).await == Kept::Keep
-        {
+        let write = self.bounds.write;
+        session.set_write_timeout(Some(write));
+        let Ok(true) = session.read_request().await else {
+            return None;
+        };
+        let is_large = session.req_header().headers.len() > MAX_HEADERS;
+        let mut stream = Session::http2(&mut session, write);
+        let kept = if is_large {
+            unread(&*self.door, &mut stream, &Refusal::HeadersTooLarge).await
+        } else {
+            serve_one(&*self.door, stream).await
+        };
+        if kept == Kept::Keep {
             // The stream has its end already; an error here is the client's
             // having left.
             let _ = session.finish().await;
@@ -144,7 +174,8 @@ impl<D: Door> HttpServerApp for Http2<D> {
         let mut options = default_h2_options();
         options
             .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW);
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(u32::try_from(self.bounds.head).unwrap_or(u32::MAX));
         Some(options)
     }
 
@@ -175,11 +206,18 @@ async fn http1<D: Door>(door: Arc<D>, connection: &mut Http1<Transport>, first: 
                 }
             }
             Some(Ok(false)) => Kept::Close,
-            Some(Err(Malformed)) => {
+            Some(Err(why)) => {
+                let refusal = match why {
+                    Unread::Malformed => Refusal::BadRequest,
+                    Unread::TooLarge => Refusal::HeadersTooLarge,
+                };
                 log::debug!("a head that cannot be read");
-                unread(&*door, connection, &Refusal::BadRequest).await
+                unread(&*door, &mut Session::http1(connection), &refusal).await
             }
-            None => unread(&*door, connection, &Refusal::HeaderTimeout).await,
+            None => {
+                let mut session = Session::http1(connection);
+                unread(&*door, &mut session, &Refusal::HeaderTimeout).await
+            }
         };
         match kept {
             Kept::Keep if connection.is_kept() => connection.forget(),
@@ -193,10 +231,10 @@ async fn http1<D: Door>(door: Arc<D>, connection: &mut Http1<Transport>, first: 
 }
 
 /// Says no to a request of which nothing is known.
-async fn unread<D: Door>(door: &D, connection: &mut Http1<Transport>, refusal: &Refusal) -> Kept {
+async fn unread<D: Door>(door: &D, session: &mut Session<'_>, refusal: &Refusal) -> Kept {
     let id = door.new_id();
     logs::brief(&Brief::refused(&id, refusal));
-    refuse(&mut Session::http1(connection), refusal, id).await
+    refuse(session, refusal, id).await
 }
 
 /// Waits for the first byte of the next request, which may be there already.

@@ -7,6 +7,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use super::crowd::Room;
+
 /// Requests are taken, and others may follow on their connections.
 const OPEN: u8 = 0;
 
@@ -39,6 +41,8 @@ struct Shared {
     /// Told when the last request in flight has ended, and when the last
     /// connection has.
     empty: Notify,
+    /// What they let in, all together.
+    room: Room,
     /// Those who leave with the process.
     doors: Mutex<Vec<Weak<Drain>>>,
 }
@@ -143,6 +147,16 @@ impl Drain {
     pub fn open(&self) -> Open {
         self.shared.open.fetch_add(1, Ordering::Relaxed);
         Open(Arc::clone(&self.shared))
+    }
+
+    /// What all listeners of the process let in at once.
+    pub(super) fn room(&self) -> &Room {
+        &self.shared.room
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
     }
 
     /// Waits until no request is in flight.

@@ -8,18 +8,20 @@ use tokio::time::Instant;
 
 use super::client::{Guest, answer_json, refuse};
 use super::connection::{Door, Kept};
+use super::crowd::Seat;
 use super::drain::Drain;
+use super::http1::Bounds;
 use super::ids::Ids;
 use super::session::Session;
 use super::{intake, models, passthrough};
 use crate::access::{Entered, Holder};
-use crate::base::Endpoint;
+use crate::base::{Endpoint, Place};
 use crate::config::Passthrough;
 use crate::house::{Current, House};
 use crate::journey::{self, Ask, Means};
 use crate::logs::{self, Brief, Passed};
 use crate::metrics::Ended;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Scarce};
 use crate::walks::Walk;
 use crate::wire::{TraceParent, headers};
 
@@ -105,6 +107,15 @@ impl Gate {
         Self { house, drain, ids }
     }
 
+    /// Takes a request's places: among its key's, and among all.
+    fn places<'a>(&'a self, at: At<'a>) -> Result<[Option<Place<'a>>; 2], Refusal> {
+        let own = at.key.map(|holder| holder.place()).transpose()?;
+        let most = at.house.config.limits.concurrent_requests;
+        let all = self.drain.room().requests.take(1, most);
+        let all = all.ok_or(Refusal::Overloaded(Scarce::Requests))?;
+        Ok([own.flatten(), Some(all)])
+    }
+
     /// Lets a request in under its key's limits.
     fn enter(
         &self,
@@ -129,6 +140,9 @@ impl Gate {
         at: At<'_>,
     ) -> Kept {
         at.count(Ended::Refused);
+        if let Refusal::Overloaded(what) = refusal {
+            at.house.counts.overloaded(*what);
+        }
         at.log(session, &id, Ended::Refused, Some(refusal));
         refuse(session, refusal, id).await
     }
@@ -149,6 +163,10 @@ impl Gate {
         id: HeaderValue,
         at: At<'_>,
     ) -> Kept {
+        let _places = match self.places(at) {
+            Ok(places) => places,
+            Err(refusal) => return self.refuse(session, &refusal, id, at).await,
+        };
         let began = Instant::now();
         let trace = TraceParent::read(&session.head().headers);
         let way = passthrough::Way {
@@ -189,7 +207,12 @@ impl Gate {
         at: At<'_>,
     ) -> Kept {
         let house = at.house;
-        let body = match intake::body(session, &house.config.limits).await {
+        let _places = match self.places(at) {
+            Ok(places) => places,
+            Err(refusal) => return self.refuse(session, &refusal, id, at).await,
+        };
+        let mut held = self.drain.room().bodies.place();
+        let body = match intake::body(session, &house.config.limits, &mut held).await {
             Ok(body) => body,
             Err(intake::NoBody::Gone) => {
                 at.count(Ended::ClientGone);
@@ -327,6 +350,26 @@ impl Door for Gate {
 
     fn header_timeout(&self) -> Duration {
         self.house.load().config.limits.header_timeout
+    }
+
+    fn bounds(&self) -> Bounds {
+        let limits = &self.house.load().config.limits;
+        Bounds {
+            head: limits.header_bytes,
+            write: limits.write_timeout,
+        }
+    }
+
+    fn seat(&self) -> Seat<'_> {
+        let house = self.house.load();
+        let room = self.drain.room();
+        let most = house.config.limits.connections.min(room.fitting);
+        let seat = room.crowd.seat(most);
+        match seat {
+            Seat::Taken(_) => {}
+            Seat::Full(_) | Seat::Crammed => house.counts.overloaded(Scarce::Connections),
+        }
+        seat
     }
 
     fn new_id(&self) -> HeaderValue {

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 use super::body::{Body, Lost};
 use super::deadline::by;
 use super::session::Session;
+use crate::base::Place;
 use crate::config::Limits;
 use crate::patience::within;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Scarce};
 use crate::wire::headers::{self, Media};
 
 /// After `body_timeout` a body must have come at this many bytes a second on
@@ -37,8 +38,13 @@ impl From<Refusal> for NoBody {
     }
 }
 
-/// Reads the body of a request whose head has been read.
-pub(super) async fn body(session: &mut Session<'_>, limits: &Limits) -> Result<Bytes, NoBody> {
+/// Reads the body of a request whose head has been read. What of it is there
+/// takes room in `held`.
+pub(super) async fn body(
+    session: &mut Session<'_>,
+    limits: &Limits,
+    held: &mut Place<'_>,
+) -> Result<Bytes, NoBody> {
     let head = session.head();
     if !session.is_http2() && !has_length(&head.headers) {
         return Err(Refusal::LengthRequired.into());
@@ -51,7 +57,7 @@ pub(super) async fn body(session: &mut Session<'_>, limits: &Limits) -> Result<B
         return Err(Refusal::UnsupportedMedia.into());
     }
     expect(session, limits).await?;
-    read(session, limits).await
+    read(session, limits, held).await
 }
 
 /// Has the body come, unless it is known to be too large.
@@ -81,8 +87,12 @@ fn has_length(headers: &HeaderMap) -> bool {
     headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-/// Reads all of it.
-pub(super) async fn read(session: &mut Session<'_>, limits: &Limits) -> Result<Bytes, NoBody> {
+/// Reads all of it; what has come is counted as `held`.
+pub(super) async fn read(
+    session: &mut Session<'_>,
+    limits: &Limits,
+    held: &mut Place<'_>,
+) -> Result<Bytes, NoBody> {
     // Since when it has been waited for.
     let mut began = None;
     let mut body = Body::default();
@@ -100,6 +110,9 @@ pub(super) async fn read(session: &mut Session<'_>, limits: &Limits) -> Result<B
             Ok(false) => return Ok(body.freeze()),
             Ok(true) if body.len() > limits.request_body => {
                 return Err(Refusal::TooLarge(limits.request_body).into());
+            }
+            Ok(true) if !held.grow(body.len(), limits.buffered_bytes) => {
+                return Err(Refusal::Overloaded(Scarce::Bytes).into());
             }
             Ok(true) => {}
             Err(Lost::Gone) => return Err(NoBody::Gone),

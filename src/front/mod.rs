@@ -3,6 +3,7 @@
 mod body;
 mod client;
 mod connection;
+mod crowd;
 mod deadline;
 mod drain;
 mod gate;
@@ -18,8 +19,10 @@ mod transport;
 pub(crate) use self::body::Body;
 pub(crate) use self::client::{Guest, answer_text};
 pub use self::connection::{Door, Kept, serve};
+pub use self::crowd::{Crowd, Seat};
 pub use self::drain::{Drain, InFlight, Open};
 pub use self::gate::Gate;
+pub use self::http1::Bounds;
 pub use self::ids::Ids;
 pub use self::session::Session;
 

@@ -1,6 +1,8 @@
 //! A client's request and the way back to it, whichever HTTP it speaks:
 //! HTTP/1 is ours, HTTP/2 is pingora's.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Response, header};
@@ -8,7 +10,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
 
 use super::body::{Body, Lost};
-use super::http1::{Http1, WRITE};
+use super::http1::Http1;
 use super::transport::Transport;
 use crate::patience::within;
 use crate::seam::{Gone, Head};
@@ -19,7 +21,8 @@ pub struct Session<'a>(Spoken<'a>);
 
 enum Spoken<'a> {
     Http1(&'a mut Http1<Transport>),
-    Http2(&'a mut ServerSession),
+    /// With how long one write may block.
+    Http2(&'a mut ServerSession, Duration),
 }
 
 impl<'a> Session<'a> {
@@ -27,16 +30,16 @@ impl<'a> Session<'a> {
         Self(Spoken::Http1(connection))
     }
 
-    /// One stream.
-    pub(super) fn http2(stream: &'a mut ServerSession) -> Self {
-        Self(Spoken::Http2(stream))
+    /// One stream, to which one write may block so long.
+    pub(super) fn http2(stream: &'a mut ServerSession, write: Duration) -> Self {
+        Self(Spoken::Http2(stream, write))
     }
 
     /// The same one, lent.
     pub(super) fn lend(&mut self) -> Session<'_> {
         match &mut self.0 {
             Spoken::Http1(connection) => Session(Spoken::Http1(connection)),
-            Spoken::Http2(stream) => Session(Spoken::Http2(stream)),
+            Spoken::Http2(stream, write) => Session(Spoken::Http2(stream, *write)),
         }
     }
 
@@ -44,14 +47,14 @@ impl<'a> Session<'a> {
     pub fn head(&self) -> &Parts {
         match &self.0 {
             Spoken::Http1(connection) => connection.head(),
-            Spoken::Http2(stream) => stream.req_header(),
+            Spoken::Http2(stream, _) => stream.req_header(),
         }
     }
 
     pub(super) fn is_http2(&self) -> bool {
         match &self.0 {
             Spoken::Http1(_) => false,
-            Spoken::Http2(_) => true,
+            Spoken::Http2(..) => true,
         }
     }
 
@@ -59,7 +62,7 @@ impl<'a> Session<'a> {
     pub(super) fn is_body_in_the_way(&self) -> bool {
         match &self.0 {
             Spoken::Http1(connection) => !connection.is_body_done(),
-            Spoken::Http2(_) => false,
+            Spoken::Http2(..) => false,
         }
     }
 
@@ -75,7 +78,7 @@ impl<'a> Session<'a> {
     pub(crate) async fn read(&mut self, body: &mut Body) -> Result<bool, Lost> {
         match &mut self.0 {
             Spoken::Http1(connection) => connection.read(body).await,
-            Spoken::Http2(stream) => match stream.read_request_body().await {
+            Spoken::Http2(stream, _) => match stream.read_request_body().await {
                 Ok(Some(piece)) => {
                     body.add(piece);
                     Ok(true)
@@ -95,7 +98,7 @@ impl<'a> Session<'a> {
         match &mut self.0 {
             Spoken::Http1(connection) => connection.go_on().await,
             // Only HTTP/1.1 is asked for it.
-            Spoken::Http2(_) => Ok(()),
+            Spoken::Http2(..) => Ok(()),
         }
     }
 
@@ -103,7 +106,7 @@ impl<'a> Session<'a> {
     pub(super) fn close_after(&mut self) {
         match &mut self.0 {
             Spoken::Http1(connection) => connection.close_after(),
-            Spoken::Http2(_) => {}
+            Spoken::Http2(..) => {}
         }
     }
 
@@ -124,7 +127,7 @@ impl<'a> Session<'a> {
                 connection.begin(&head, length);
                 Ok(())
             }
-            Spoken::Http2(stream) => http2_head(stream, head, length).await,
+            Spoken::Http2(stream, write) => http2_head(stream, *write, head, length).await,
         }
     }
 
@@ -136,7 +139,7 @@ impl<'a> Session<'a> {
         let length = length.and_then(|length| length.to_str().ok()?.trim().parse().ok());
         let has_none = match &mut self.0 {
             Spoken::Http1(connection) => connection.is_body_done(),
-            Spoken::Http2(stream) => stream.is_body_empty(),
+            Spoken::Http2(stream, _) => stream.is_body_empty(),
         };
         length.or(has_none.then_some(0))
     }
@@ -149,8 +152,8 @@ impl<'a> Session<'a> {
                 connection.begin(&head, Some(length));
                 connection.whole(body).await
             }
-            Spoken::Http2(stream) => {
-                http2_head(stream, head, Some(length)).await?;
+            Spoken::Http2(stream, write) => {
+                http2_head(stream, *write, head, Some(length)).await?;
                 let body = match <[Bytes; 1]>::try_from(body) {
                     Ok([whole]) => whole,
                     Err(pieces) => pieces.concat().into(),
@@ -165,7 +168,7 @@ impl<'a> Session<'a> {
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
         match &mut self.0 {
             Spoken::Http1(connection) => connection.write(bytes).await,
-            Spoken::Http2(stream) => {
+            Spoken::Http2(stream, _) => {
                 let written = stream.write_response_body(bytes, false).await;
                 written.map_err(|_| Gone)
             }
@@ -176,7 +179,7 @@ impl<'a> Session<'a> {
     pub(super) async fn end(&mut self) -> Result<(), Gone> {
         match &mut self.0 {
             Spoken::Http1(connection) => connection.end().await,
-            Spoken::Http2(stream) => {
+            Spoken::Http2(stream, _) => {
                 let ended = stream.write_response_body(Bytes::new(), true).await;
                 ended.map_err(|_| Gone)
             }
@@ -187,7 +190,7 @@ impl<'a> Session<'a> {
     pub(super) async fn break_off(&mut self) {
         match &mut self.0 {
             Spoken::Http1(connection) => connection.break_off().await,
-            Spoken::Http2(stream) => stream.shutdown_with_reason(h2::Reason::INTERNAL_ERROR),
+            Spoken::Http2(stream, _) => stream.shutdown_with_reason(h2::Reason::INTERNAL_ERROR),
         }
     }
 
@@ -196,13 +199,14 @@ impl<'a> Session<'a> {
         match &mut self.0 {
             Spoken::Http1(connection) => connection.gone().await,
             // Nothing is expected any more.
-            Spoken::Http2(stream) => while stream.read_body_or_idle(true).await.is_ok() {},
+            Spoken::Http2(stream, _) => while stream.read_body_or_idle(true).await.is_ok() {},
         }
     }
 }
 
 async fn http2_head(
     stream: &mut ServerSession,
+    write: Duration,
     head: Head<Lines>,
     length: Option<usize>,
 ) -> Result<(), Gone> {
@@ -214,6 +218,6 @@ async fn http2_head(
     }
     let head = stream.write_response_header(Box::new(ResponseHeader::from(parts)));
     // pingora bounds the writing of bodies only.
-    let written = within(WRITE, head).await.ok_or(Gone)?;
+    let written = within(write, head).await.ok_or(Gone)?;
     written.map_err(|_| Gone)
 }

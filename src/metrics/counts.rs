@@ -12,6 +12,7 @@ use super::labels::{Ended, NONE, OTHER, PASSED, endpoint_label, operation, place
 use crate::base::{Endpoint, ModelName};
 use crate::config::{Config, Provider};
 use crate::outcome::{Outcome, Skip};
+use crate::refusal::Scarce;
 use crate::usage::{Tokens, Usd};
 
 /// An answer that began, at its end.
@@ -111,6 +112,11 @@ impl Counts {
     /// Counts a request that is passed through, when it has ended.
     pub fn passed(&self, ended: Ended) {
         self.requests[5][ended as usize].inc();
+    }
+
+    /// Counts what was refused because there was no more of something.
+    pub fn overloaded(&self, what: Scarce) {
+        self.metrics.overloaded[what as usize].inc();
     }
 
     /// What one request took of Standin's own time.

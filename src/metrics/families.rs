@@ -8,6 +8,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
+use crate::refusal::Scarce;
+
 /// What the conventions call operation, provider and model.
 const GEN_AI: [&str; 3] = [
     "gen_ai_operation_name",
@@ -71,6 +73,8 @@ pub struct Metrics {
     pub(super) drills: IntCounterVec,
     pub(super) failovers: IntCounterVec,
     pub(super) skips: IntCounterVec,
+    /// By [`Scarce`].
+    pub(super) overloaded: [IntCounter; 3],
     pub(super) overhead: Histogram,
     pub(super) tokens: IntCounterVec,
     pub(super) cost: CounterVec,
@@ -104,7 +108,14 @@ impl Metrics {
         let build = IntGaugeVec::new(Opts::new("standin_build_info", help), &["version"]);
         let build = registered(&registry, build);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let overloaded = counters(
+            &registry,
+            "standin_overloaded_total",
+            "Connections and requests that were refused with 503 because a limit of the whole process was reached, by that limit.",
+            &["limit"],
+        );
         Self {
+            overloaded: Scarce::ALL.map(|what| overloaded.with_label_values(&[what.label()])),
             duration: histograms(
                 &registry,
                 "gen_ai_server_request_duration_seconds",

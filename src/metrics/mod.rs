@@ -19,4 +19,4 @@ mod tests;
 pub use self::counts::{Answered, At, Counts};
 pub use self::families::Metrics;
 pub use self::labels::{Ended, operation};
-pub use self::scrape::scrape;
+pub use self::scrape::{Inside, scrape};

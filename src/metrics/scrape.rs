@@ -24,17 +24,26 @@ struct Row {
     tokens: Option<u64>,
 }
 
+/// What is on the proxy port at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inside {
+    /// Clients' connections.
+    pub connections: usize,
+    /// Requests that are being served.
+    pub requests: usize,
+}
+
 /// Everything, as text: the counters, and live state at this moment; the
 /// ledger's where there is one.
 pub fn scrape(
     counts: &Counts,
     (config, board): (&Config, &Board),
-    in_flight: usize,
+    inside: Inside,
     ledger: Option<&ledger::State>,
     now: Moment,
 ) -> String {
     let mut families = counts.metrics.registry.gather();
-    families.extend(gauges(config, board, in_flight, now).gather());
+    families.extend(gauges(config, board, inside, now).gather());
     families.extend(ledger.into_iter().flat_map(|state| books(state).gather()));
     let encoder = TextEncoder::new();
     // It fails for a family without a value, which is not gathered.
@@ -42,7 +51,7 @@ pub fn scrape(
 }
 
 /// Made anew each time: what is no longer configured has no state.
-fn gauges(config: &Config, board: &Board, in_flight: usize, now: Moment) -> Registry {
+fn gauges(config: &Config, board: &Board, inside: Inside, now: Moment) -> Registry {
     let registry = Registry::new();
     let vec = |name: &str, help: &str, labels: &[&str]| {
         registered(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
@@ -57,9 +66,17 @@ fn gauges(config: &Config, board: &Board, in_flight: usize, now: Moment) -> Regi
         "Requests and tokens that are left by the provider's last word, while it holds.",
         &["model", "provider", "kind"],
     );
-    let help = "Requests on the proxy port that are being served.";
-    let gauge = IntGauge::new("standin_in_flight", help);
-    registered(&registry, gauge).set(whole(in_flight as u64));
+    let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help));
+    gauge(
+        "standin_in_flight",
+        "Requests on the proxy port that are being served.",
+    )
+    .set(whole(inside.requests as u64));
+    gauge(
+        "standin_connections",
+        "Clients' connections to the proxy port.",
+    )
+    .set(whole(inside.connections as u64));
     for ((model, provider), row) in rows(config, board, now) {
         for (at, state) in STATES.into_iter().enumerate() {
             let labels = [&*model, &*provider, state.label()];

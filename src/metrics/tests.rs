@@ -41,7 +41,13 @@ fn told(counts: &Counts, config: &Config) -> String {
 fn told_with(counts: &Counts, config: &Config, ledger: Option<&ledger::State>) -> String {
     #[expect(clippy::disallowed_methods, reason = "a board begins somewhere")]
     let board = Board::new(config, None, Instant::now());
-    scrape(counts, (config, &board), 0, ledger, Moment::from_millis(0))
+    scrape(
+        counts,
+        (config, &board),
+        Inside::default(),
+        ledger,
+        Moment::from_millis(0),
+    )
 }
 
 /// One of everything that a name can be counted by.

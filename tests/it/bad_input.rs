@@ -358,14 +358,6 @@ async fn no_length_at_all_is_411() {
 async fn a_head_that_is_none_is_400() {
     let mock = Mock::start(Reply::answer("Hello")).await.unwrap();
     let house = house(&mock).await;
-    let huge = format!(
-        "GET / HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n",
-        "a".repeat(2 << 20)
-    );
-    let many = format!(
-        "GET / HTTP/1.1\r\nhost: h\r\n{}\r\n",
-        "x: 1\r\n".repeat(1000)
-    );
     for head in [
         "\0\r\n\r\n",
         "\x16\x03\x01\x02\0\x01\0\x01\r\n\r\n",
@@ -378,8 +370,6 @@ async fn a_head_that_is_none_is_400() {
         "GET / HTTP/1.1\r\nhost: h\r\nhost: g\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: h\r\nx: 1\r\n folded\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
-        &huge,
-        &many,
     ] {
         let mut talk = house.talk().await;
         // It may be answered and closed before all of it has gone out.

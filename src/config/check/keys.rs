@@ -88,6 +88,7 @@ fn key(
     let models = globs(fields, models, found);
     let limit = |name, found: &mut Found| fields.whole(name, found);
     let key = ClientKey {
+        concurrent_requests: limit("concurrent_requests", found),
         requests_per_minute: limit("requests_per_minute", found),
         tokens_per_minute: limit("tokens_per_minute", found),
         budget: budget(fields, found),

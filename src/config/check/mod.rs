@@ -163,9 +163,28 @@ fn usual(failover: &Fields<'_>, found: &mut Found) -> Timeouts {
 }
 
 fn limits(fields: &Fields<'_>, found: &mut Found) -> Limits {
+    let request_body = fields.size("request_body", found);
+    let buffered_bytes = fields.size("buffered_bytes", found);
+    if let (Some(one), Some(all)) = (request_body, buffered_bytes)
+        && all < one
+    {
+        let node = fields
+            .node("buffered_bytes")
+            .or(fields.node("request_body"));
+        let why =
+            "`buffered_bytes` is below `request_body`: the largest bodies would never have room";
+        found.add(node.map_or(fields.place, |node| node.place), why.to_owned());
+    }
     Limits {
-        request_body: fields.size("request_body", found).unwrap_or_default(),
+        request_body: request_body.unwrap_or_default(),
         max_candidates: fields.whole("max_candidates", found).unwrap_or_default() as usize,
+        buffered_bytes: buffered_bytes.unwrap_or_default(),
+        header_bytes: fields.size("header_bytes", found).unwrap_or_default(),
+        connections: fields.whole("connections", found).unwrap_or_default() as usize,
+        concurrent_requests: fields
+            .whole("concurrent_requests", found)
+            .unwrap_or_default() as usize,
+        write_timeout: fields.duration("write_timeout", found).unwrap_or_default(),
         header_timeout: fields.duration("header_timeout", found).unwrap_or_default(),
         body_timeout: fields.duration("body_timeout", found).unwrap_or_default(),
     }

@@ -32,6 +32,11 @@ pub(super) static CLIENT: Section = Section {
             "Tokens in any 60 seconds, input and output together, for each process. Estimated when a request begins, counted when it has ended. Default: no limit.",
         ),
         key(
+            "concurrent_requests",
+            Form::Whole(1, 1_000_000),
+            "Requests of the key that are served at once, for each process. One more is refused with 429. Default: no limit.",
+        ),
+        key(
             "budget",
             Form::Section(&BUDGET),
             "What the key may spend, for each process. A key with a budget may not use a model whose price is not known.",

@@ -129,6 +129,36 @@ static LIMITS: Section = Section {
             "30s",
             "The longest silence within a request body; after this time it must also have come at 64 KiB a second on average.",
         ),
+        with(
+            "write_timeout",
+            TIME,
+            "60s",
+            "The longest that a client may take nothing of what is written to it; then it counts as gone.",
+        ),
+        with(
+            "header_bytes",
+            Form::Size(4 << 10, 1 << 20),
+            "64KiB",
+            "Bytes of a request's head, from 4KiB to 1MiB. Longer ones are refused with 431, and so are heads with more than 256 headers.",
+        ),
+        with(
+            "connections",
+            Form::Whole(1, 1_000_000),
+            "16384",
+            "Clients' connections, all `listen` addresses together; and no more than the process's descriptors suffice for. One more is answered with 503 and closed.",
+        ),
+        with(
+            "concurrent_requests",
+            Form::Whole(1, 1_000_000),
+            "16384",
+            "Requests that are served at once, by this process. One more is refused with 503.",
+        ),
+        with(
+            "buffered_bytes",
+            Form::Size(1 << 10, 1 << 40),
+            "1GiB",
+            "Bytes of all request bodies that are held at once; not below `request_body`. What would be more is refused with 503.",
+        ),
     ],
 };
 

@@ -50,6 +50,10 @@ impl Door for Echo {
         HEADER
     }
 
+    fn seat(&self) -> Seat<'_> {
+        Seat::Crammed
+    }
+
     fn new_id(&self) -> HeaderValue {
         HeaderValue::from_static("id")
     }
@@ -65,7 +69,7 @@ fn connection() -> (DuplexStream, Arc<Drain>) {
     let drain = Drain::new();
     let door = Arc::new(Echo(Arc::clone(&drain)));
     crate::front::spawn(async move {
-        let mut connection = Http1::new(Transport::Scripted(server));
+        let mut connection = Http1::new(Transport::Scripted(server), Bounds::default());
         let deadline = Instant::now() + HEADER;
         http1(door, &mut connection, deadline).await;
     });

@@ -9,8 +9,30 @@ use http::{HeaderMap, Method, Request, Uri, Version, header};
 
 use crate::wire::http1::{Chunks, MAX_HEADERS, Malformed, content_length, has_token, header_map};
 
-/// The longest head, in bytes.
-const MAX_HEAD: usize = 1 << 20;
+/// Why a head cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::front) enum Unread {
+    /// It is none, or in doubt.
+    Malformed,
+    /// It is too long, or has too many headers.
+    TooLarge,
+}
+
+impl From<Malformed> for Unread {
+    fn from(Malformed: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<httparse::Error> for Unread {
+    fn from(error: httparse::Error) -> Self {
+        if error == httparse::Error::TooManyHeaders {
+            Self::TooLarge
+        } else {
+            Self::Malformed
+        }
+    }
+}
 
 /// What is still to come of a request's body.
 #[derive(Debug)]
@@ -35,8 +57,10 @@ impl Left {
 
 /// Looks for the end of a head that may trickle in, and looks at each byte
 /// only a few times.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Finder {
+    /// The longest head, in bytes.
+    most: usize,
     /// So many bytes hold no end.
     looked: usize,
     /// So many bytes can be the beginning of a head.
@@ -44,24 +68,30 @@ pub(super) struct Finder {
 }
 
 impl Finder {
+    /// For heads up to so many bytes.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            looked: 0,
+            tried: 0,
+        }
+    }
+
     /// Takes a whole head off the buffer; nothing where more must come first.
     ///
     /// # Errors
     /// It will not become a head, whatever comes.
-    pub(super) fn take(&mut self, come: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
+    pub(super) fn take(&mut self, come: &mut BytesMut) -> Result<Option<Bytes>, Unread> {
         self.skip_blank(come);
         if let Some(end) = self.end(come) {
-            if end > MAX_HEAD {
-                return Err(Malformed);
+            if end > self.most {
+                return Err(Unread::TooLarge);
             }
             let head = come.split_to(end).freeze();
             if come.is_empty() {
                 *come = BytesMut::new();
             }
             return Ok(Some(head));
-        }
-        if come.len() > MAX_HEAD {
-            return Err(Malformed);
         }
         // Who speaks something else may wait for an answer before it sends an
         // empty line.
@@ -70,7 +100,10 @@ impl Finder {
             let mut room = [const { MaybeUninit::uninit() }; MAX_HEADERS];
             let mut request = httparse::Request::new(&mut []);
             let begun = request.parse_with_uninit_headers(come, &mut room);
-            begun.map_err(|_| Malformed)?;
+            begun?;
+        }
+        if come.len() > self.most {
+            return Err(Unread::TooLarge);
         }
         Ok(None)
     }
@@ -83,7 +116,7 @@ impl Finder {
                 [b'\r', b'\n', ..] => come.advance(2),
                 _ => return,
             }
-            *self = Self::default();
+            *self = Self::new(self.most);
         }
     }
 
@@ -111,18 +144,18 @@ pub(super) fn unknown() -> Parts {
 ///
 /// # Errors
 /// It is none, or two readers could take it for different requests.
-pub(super) fn read(head: &Bytes) -> Result<(Parts, Left), Malformed> {
+pub(super) fn read(head: &Bytes) -> Result<(Parts, Left), Unread> {
     let mut room = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
     let read = request.parse_with_uninit_headers(head, &mut room);
-    let Ok(httparse::Status::Complete(size)) = read else {
-        return Err(Malformed);
+    let httparse::Status::Complete(size) = read? else {
+        return Err(Unread::Malformed);
     };
     let (Some(method), Some(path)) = (request.method, request.path) else {
-        return Err(Malformed);
+        return Err(Unread::Malformed);
     };
     if size != head.len() {
-        return Err(Malformed);
+        return Err(Unread::Malformed);
     }
     let mut parts = unknown();
     parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed)?;
@@ -131,7 +164,7 @@ pub(super) fn read(head: &Bytes) -> Result<(Parts, Left), Malformed> {
     parts.version = match request.version {
         Some(1) => Version::HTTP_11,
         Some(0) => Version::HTTP_10,
-        Some(_) | None => return Err(Malformed),
+        Some(_) | None => return Err(Unread::Malformed),
     };
     parts.headers = header_map(request.headers, head)?;
     check_host(&parts)?;
@@ -187,7 +220,7 @@ mod tests {
     fn a_head_that_trickles_in_is_not_looked_at_again_and_again() {
         let line = b"x: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n";
         let head = [b"GET / HTTP/1.1\r\n", line.repeat(200).as_slice(), b"\r\n"].concat();
-        let (mut finder, mut come) = (Finder::default(), BytesMut::new());
+        let (mut finder, mut come) = (Finder::new(1 << 20), BytesMut::new());
         let mut tried = Vec::new();
         for (at, byte) in head.iter().enumerate() {
             come.extend_from_slice(&[*byte]);

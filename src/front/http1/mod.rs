@@ -24,6 +24,7 @@ use http::request::Parts;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use self::answer::Framing;
+pub(super) use self::head::Unread;
 use self::head::{Finder, Left};
 use self::out::Out;
 use super::body::{Body, Lost};
@@ -39,8 +40,24 @@ const READ: usize = 16 << 10;
 /// is read no further.
 const EARLY: usize = 16 << 10;
 
-/// How long one write to a client may block before the client counts as gone.
-pub(super) const WRITE: Duration = Duration::from_secs(60);
+/// What a client may ask of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The longest head of a request, in bytes.
+    pub head: usize,
+    /// How long one write to a client may block before the client counts as
+    /// gone.
+    pub write: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            head: 64 << 10,
+            write: Duration::from_secs(60),
+        }
+    }
+}
 
 /// How long a client that is still sending is read on while its connection is
 /// closed, so that it sees its answer before the reset. Not bounded in bytes:
@@ -51,6 +68,7 @@ const LINGER: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Http1<T> {
     transport: T,
+    bounds: Bounds,
     /// Read, and of no request yet.
     come: BytesMut,
     out: Out,
@@ -64,9 +82,10 @@ pub(super) struct Http1<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Http1<T> {
     /// Nothing has been read from it.
-    pub(super) fn new(transport: T) -> Self {
+    pub(super) fn new(transport: T, bounds: Bounds) -> Self {
         Self {
             transport,
+            bounds,
             come: BytesMut::new(),
             out: Out::default(),
             head: head::unknown(),
@@ -117,20 +136,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http1<T> {
     ///
     /// # Errors
     /// What comes is no request, or in doubt.
-    pub(super) async fn read_head(&mut self) -> Result<bool, Malformed> {
+    pub(super) async fn read_head(&mut self) -> Result<bool, Unread> {
         self.forget();
         if !self.come.is_empty() {
             // Without a read, nothing else would let other tasks run.
             tokio::task::consume_budget().await;
         }
-        let mut finder = Finder::default();
+        let mut finder = Finder::new(self.bounds.head);
         let head = loop {
             if let Some(head) = finder.take(&mut self.come)? {
                 break head;
             }
             match self.more().await {
                 Ok(true) => {}
-                Ok(false) if !self.come.is_empty() => return Err(Malformed),
+                Ok(false) if !self.come.is_empty() => return Err(Unread::Malformed),
                 Ok(false) | Err(_) => return Ok(false),
             }
         };
@@ -222,7 +241,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http1<T> {
     /// Sends what is to go out.
     async fn flush(&mut self) -> Result<(), Gone> {
         let out = poll_fn(|context| self.out.poll_out(context, &mut self.transport));
-        let out = within(WRITE, out).await.ok_or(Gone)?;
+        let out = within(self.bounds.write, out).await.ok_or(Gone)?;
         out.map_err(|_| Gone)
     }
 
@@ -245,7 +264,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http1<T> {
     /// Closes our side and reads on for a moment: a socket that is closed with
     /// unread bytes in it resets, and a reset can overtake the answer.
     pub(super) async fn linger(&mut self) {
-        let closed = within(WRITE, self.transport.shutdown()).await;
+        let closed = within(self.bounds.write, self.transport.shutdown()).await;
         if !matches!(closed, Some(Ok(()))) {
             return;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::journey::{Came, Inn, Trip};
 use super::play::{DONE, Play, finish, says};
 use crate::health::Moment;
-use crate::metrics::{Counts, scrape};
+use crate::metrics::{Counts, Inside, scrape};
 
 const USAGE: &str = r#"{"id":"c","model":"up","choices":[],"usage":{"prompt_tokens":20,"completion_tokens":11,"total_tokens":31,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":2}}}"#;
 
@@ -21,7 +21,11 @@ pub(super) fn told(inn: &Inn, came: &[Came]) -> String {
     }
     let now = tokio::time::Instant::now().into_std();
     let now: Moment = inn.board.moment(now);
-    scrape(&counts, (&inn.config, &inn.board), 3, None, now)
+    let inside = Inside {
+        requests: 3,
+        connections: 2,
+    };
+    scrape(&counts, (&inn.config, &inn.board), inside, None, now)
 }
 
 pub(super) fn holds(told: &str, lines: &[&str]) {
