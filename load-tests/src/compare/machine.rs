@@ -22,7 +22,7 @@ pub(super) fn streams(wanted: usize, files: u64) -> usize {
 }
 
 /// Files that a proxy has open beside connections.
-const SPARE: u64 = 200;
+const SPARE: u64 = 600;
 
 /// How many cores this thread may use.
 pub(super) fn cores() -> usize {
