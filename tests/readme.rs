@@ -79,7 +79,7 @@ fn its_configurations_are_good() {
 fn every_file_it_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for link in README.split("](").skip(1) {
-        let file = link.split(')').next().unwrap();
+        let file = link.split([')', '#']).next().unwrap();
         assert!(root.join(file).exists(), "{file}");
     }
 }
