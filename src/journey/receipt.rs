@@ -90,32 +90,36 @@ impl Receipt {
     pub fn count(&self, into: &Counts) {
         into.ended(Some(self.endpoint), self.counted());
         into.worked(self.worked);
+        let over = self.failed_over_from().map(|first| match first {
+            Entry::Skipped(_, _, why) => why.label(),
+            Entry::Tried(tried) => tried.reason(),
+        });
+        let mut first = None;
         for entry in self.trail.entries() {
+            let provider = match entry {
+                Entry::Skipped(_, target, _) => target.as_ref().map(|target| &target.provider),
+                Entry::Tried(tried) => Some(&tried.pass.target.provider),
+            };
+            let at = into.at(entry.candidate(), provider.map(AsRef::as_ref));
+            let first = *first.get_or_insert(at);
             match entry {
-                Entry::Skipped(name, target, why) => {
-                    let provider = target.as_ref().map(|target| &*target.provider);
-                    into.at(name, provider).skipped(*why);
-                }
+                Entry::Skipped(_, _, why) => at.skipped(*why),
                 Entry::Tried(tried) => {
-                    let provider = Some(&*tried.pass.target.provider);
-                    let at = into.at(&tried.pass.candidate, provider);
                     match self.outcome(tried) {
                         Some(outcome) if tried.is_drill => at.drilled(outcome),
                         outcome => at.attempted(outcome),
                     }
                     // An answer is the last of its trail.
-                    if let (None, Some(charged)) = (tried.outcome, &self.charged) {
-                        at.answered(&self.answer(charged));
+                    if tried.outcome.is_none() {
+                        if let Some(charged) = &self.charged {
+                            at.answered(&self.answer(charged));
+                        }
+                        if let Some(reason) = over {
+                            first.failed_over(at, reason);
+                        }
                     }
                 }
             }
-        }
-        if let (Some(first), Some(pass)) = (self.failed_over_from(), &self.answered) {
-            let (from, reason) = match first {
-                Entry::Skipped(name, _, why) => (name, why.label()),
-                Entry::Tried(tried) => (&tried.pass.candidate, tried.reason()),
-            };
-            into.failed_over(from, &pass.candidate, reason);
         }
     }
 

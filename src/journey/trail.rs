@@ -1,12 +1,12 @@
 //! What happened to each candidate, in order.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -15,6 +15,7 @@ use super::plan::Pass;
 use crate::base::ModelName;
 use crate::config::Target;
 use crate::outcome::{Outcome, Skip};
+use crate::wire::json;
 
 /// What happened to each candidate, in order.
 #[derive(Clone, Debug, Default)]
@@ -148,16 +149,22 @@ impl Trail {
 
     /// The member `attempts` of a final error.
     pub fn attempts(&self) -> Value {
-        // Names and numbers only: nothing of it can fail.
-        serde_json::to_value(&self.entries).unwrap_or_default()
+        // What is written here can be read here.
+        serde_json::from_str(&self.json()).unwrap_or_default()
     }
 
     /// The same as text, for the ledger: each answer pays for it.
     pub fn json(&self) -> String {
-        let mut json = Vec::with_capacity(160 * self.entries.len());
-        // Names and numbers only: nothing of it can fail.
-        let _ = serde_json::to_writer(&mut json, &self.entries);
-        String::from_utf8(json).unwrap_or_default()
+        let mut all = Vec::with_capacity(160 * self.entries.len());
+        all.push(b'[');
+        for entry in &self.entries {
+            if all.len() > 1 {
+                all.push(b',');
+            }
+            entry.write(&mut all);
+        }
+        all.push(b']');
+        String::from_utf8(all).unwrap_or_default()
     }
 }
 
@@ -168,6 +175,51 @@ impl Entry {
             Self::Skipped(name, ..) => name,
             Self::Tried(tried) => &tried.pass.candidate,
         }
+    }
+
+    /// Adds it as JSON. Names and numbers only, and categories of ours.
+    fn write(&self, to: &mut Vec<u8>) {
+        fn text(to: &mut Vec<u8>, name: &str, value: Option<&str>) {
+            to.extend_from_slice(name.as_bytes());
+            match value {
+                Some(value) => json::write_string(to, value),
+                None => to.extend_from_slice(b"null"),
+            }
+        }
+        text(to, "{\"model\":", Some(self.candidate().as_str()));
+        match self {
+            Self::Skipped(_, target, why) => {
+                let provider = target.as_ref().map(|target| target.provider.name.as_str());
+                text(to, ",\"provider\":", provider);
+                text(to, ",\"outcome\":", Some("skipped"));
+                text(to, ",\"reason\":", Some(why.label()));
+            }
+            Self::Tried(tried) => {
+                let provider = tried.pass.target.provider.name.as_str();
+                text(to, ",\"provider\":", Some(provider));
+                text(to, ",\"outcome\":", Some(tried.label()));
+                to.extend_from_slice(b",\"status\":");
+                // Writing to memory cannot fail.
+                let _ = match tried.status {
+                    Some(status) => write!(to, "{status}"),
+                    None => write!(to, "null"),
+                };
+                let _ = write!(to, ",\"ms\":{}", tried.took.as_millis());
+                if tried.pass.is_last_resort {
+                    to.extend_from_slice(b",\"last_resort\":true");
+                }
+                if tried.is_drill {
+                    to.extend_from_slice(b",\"drill\":true");
+                }
+                if tried.code.is_some() {
+                    text(to, ",\"code\":", tried.code.as_deref());
+                }
+                if tried.param.is_some() {
+                    text(to, ",\"param\":", tried.param.as_deref());
+                }
+            }
+        }
+        to.push(b'}');
     }
 }
 
@@ -195,59 +247,6 @@ impl Tried {
             }
             (None, Some(outcome)) => line.push_str(outcome.label()),
             (None, None) => line.push_str("answered"),
-        }
-    }
-}
-
-/// What is told of a candidate that was passed over.
-#[derive(Serialize)]
-struct Passed<'a> {
-    model: &'a str,
-    provider: Option<&'a str>,
-    outcome: &'static str,
-    reason: &'static str,
-}
-
-/// What is told of an attempt.
-#[derive(Serialize)]
-struct Told<'a> {
-    model: &'a str,
-    provider: &'a str,
-    outcome: &'static str,
-    status: Option<u16>,
-    ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_resort: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    drill: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    param: Option<&'a str>,
-}
-
-impl Serialize for Entry {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Skipped(model, target, why) => Passed {
-                model: model.as_str(),
-                provider: target.as_ref().map(|target| target.provider.name.as_str()),
-                outcome: "skipped",
-                reason: why.label(),
-            }
-            .serialize(to),
-            Self::Tried(tried) => Told {
-                model: tried.pass.candidate.as_str(),
-                provider: tried.pass.target.provider.name.as_str(),
-                outcome: tried.label(),
-                status: tried.status,
-                ms: u64::try_from(tried.took.as_millis()).unwrap_or(u64::MAX),
-                last_resort: tried.pass.is_last_resort.then_some(true),
-                drill: tried.is_drill.then_some(true),
-                code: tried.code.as_deref(),
-                param: tried.param.as_deref(),
-            }
-            .serialize(to),
         }
     }
 }
@@ -288,6 +287,8 @@ fn stands(byte: u8, besides: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -297,5 +298,19 @@ mod tests {
         let mut walk = String::new();
         encode("p/x=200, p/y", IN_WALK, &mut walk);
         assert_eq!(walk, "p/x%3D200%2C p/y");
+    }
+
+    #[test]
+    fn names_that_clients_make_up_stay_names_in_json() {
+        let mut trail = Trail::default();
+        trail.skipped("a\"b\\\n\u{e9}".into(), None, Skip::Unknown);
+        trail.skipped("c".into(), None, Skip::Unknown);
+        let told = trail.attempts();
+        let one = json!({
+            "model": "a\"b\\\n\u{e9}", "provider": null, "outcome": "skipped", "reason": "unknown",
+        });
+        assert_eq!((&told[0], told.as_array().map(Vec::len)), (&one, Some(2)));
+        assert_eq!(told[1]["model"], "c");
+        assert_eq!(Trail::default().json(), "[]");
     }
 }

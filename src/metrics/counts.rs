@@ -124,17 +124,6 @@ impl Counts {
         self.metrics.overhead.observe(time.as_secs_f64());
     }
 
-    /// Counts an answer of another candidate than the first, and what became
-    /// of that one.
-    pub fn failed_over(&self, from: &ModelName, to: &ModelName, reason: &'static str) {
-        let label = |name: &ModelName| {
-            let listed = self.models.get_key_value(name);
-            listed.map_or(OTHER, |(name, _)| name.as_str())
-        };
-        let labels = [label(from), label(to), reason];
-        self.metrics.failovers.with_label_values(&labels).inc();
-    }
-
     /// Counts a reload.
     pub fn reloaded(&self, accepted: bool) {
         let counter = if accepted {
@@ -223,6 +212,14 @@ impl At<'_> {
         let labels = self.place.and(outcome.label());
         let drills = &self.counts.metrics.drills;
         drills.with_label_values(&labels).inc();
+    }
+
+    /// Counts an answer of another candidate than this one, which was the
+    /// first, and what became of it.
+    pub fn failed_over(self, to: Self, reason: &'static str) {
+        let labels = [&self.place.labels[0], &to.place.labels[0], reason];
+        let failovers = &self.counts.metrics.failovers;
+        failovers.with_label_values(&labels).inc();
     }
 
     /// Counts a candidate that was passed over.

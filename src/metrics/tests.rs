@@ -69,7 +69,7 @@ fn count_all(counts: &Counts, config: &Config, name: &ModelName) {
         },
         cost: Some(Usd::from_pico(1)),
     });
-    counts.failed_over(name, name, "timeout");
+    at.failed_over(at, "timeout");
     counts.at(name, None).skipped(Skip::Unknown);
     counts.ended(Some(Endpoint::Chat), Ended::Answered);
 }
