@@ -15,6 +15,18 @@ use super::record::{Entry, millis};
 /// theirs, and few enough that readers are not kept waiting.
 const BATCH: usize = 2048;
 
+/// After so many records others may run before the next: a quarter of a
+/// second's requests are imported in one go, and on a core that is shared with
+/// those who serve requests this would keep them waiting for milliseconds.
+const BREATH: usize = 64;
+
+/// Between two records: lets others run, every now and then.
+pub(super) fn breathe(records: usize) {
+    if records.is_multiple_of(BREATH) {
+        std::thread::yield_now();
+    }
+}
+
 /// Rows that one transaction of retention removes.
 const TRIM: usize = 2048;
 
@@ -130,6 +142,7 @@ impl Importer {
                 let mut batch = Vec::with_capacity(BATCH);
                 let (from, mut to, mut missing) = (position, position, 0);
                 for frame in frames.by_ref().take(BATCH) {
+                    breathe(batch.len());
                     missing += between(seen, frame.seq);
                     (seen, to) = (frame.seq, frame.seq);
                     match frame.entry() {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Statement, Transaction, TransactionBehavior, params};
 
-use super::import::Sink;
+use super::import::{Sink, breathe};
 use super::record::{COLUMNS, Discarded, Entry, Record, millis, row};
 use super::schema::{meta, prepare, tell};
 use super::sums::Sums;
@@ -115,7 +115,8 @@ fn fill(all: &Transaction<'_>, batch: &[(u64, Entry<'_>)]) -> rusqlite::Result<(
     let mut usage = all.prepare_cached(&insert("usage", &USAGE))?;
     let mut discarded = all.prepare_cached(&insert("discarded", &DISCARDED))?;
     let mut hours: HashMap<Group<'_>, (Sums, [u64; 2])> = HashMap::new();
-    for (seq, entry) in batch {
+    for (place, (seq, entry)) in batch.iter().enumerate() {
+        breathe(place);
         match entry {
             Entry::Usage(record) => {
                 put_usage(&mut usage, *seq, record)?;
