@@ -33,6 +33,8 @@ FAMILIES = {
     "standin_target_state": "gauge",
     "standin_ratelimit_remaining": "gauge",
     "standin_in_flight": "gauge",
+    "standin_connections": "gauge",
+    "standin_overloaded_total": "counter",
     "standin_config_reloads_total": "counter",
     "standin_build_info": "gauge",
     "standin_config_last_reload_accepted": "gauge",
