@@ -79,22 +79,18 @@ pub(super) struct Pulse {
 impl Pulse {
     pub(super) fn ended(&self, end: End, failed_over: bool, at: Moment) {
         let second = second(at);
-        let last = self.second.load(Ordering::Relaxed);
+        let last = self.second.load(Ordering::Acquire);
         // Once a second: one request, and whoever comes at the same time
-        // counts before it or after it.
-        if last <= second
-            && self
+        // counts after it. What the sums were is read before it is known that
+        // somebody keeps them: so none of this second is among them.
+        if last <= second {
+            let sums = self.now();
+            if self
                 .second
-                .compare_exchange(last, second + 1, Ordering::Relaxed, Ordering::Relaxed)
+                .compare_exchange(last, second + 1, Ordering::Release, Ordering::Acquire)
                 .is_ok()
-        {
-            let mut before = self.before.lock();
-            before.push_back((second, self.now()));
-            while before
-                .front()
-                .is_some_and(|(old, _)| old + MINUTES + BAR < second)
             {
-                before.pop_front();
+                self.keep(second, sums);
             }
         }
         let [answered, gone, cut, failed, over] = &self.sums;
@@ -107,6 +103,20 @@ impl Pulse {
         sum.fetch_add(1, Ordering::Relaxed);
         if failed_over {
             over.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps what the sums were before a second. Whoever does may be held up
+    /// until the next second is kept: so each is put in its place.
+    fn keep(&self, second: u64, sums: Sums) {
+        let mut before = self.before.lock();
+        let at = before.partition_point(|(had, _)| *had < second);
+        before.insert(at, (second, sums));
+        while before
+            .front()
+            .is_some_and(|(old, _)| old + MINUTES + BAR < second)
+        {
+            before.pop_front();
         }
     }
 
