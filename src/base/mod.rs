@@ -7,7 +7,7 @@ mod places;
 mod secret;
 mod unit;
 
-pub use name::{Endpoint, ModelName, ProviderName};
+pub use name::{Endpoint, ModelName, Named, ProviderName};
 pub use places::{Place, Places};
 pub use secret::Secret;
 pub use unit::{UnitError, duration, size};

@@ -2,8 +2,14 @@
 //! endpoint was asked.
 
 use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+/// A table that is filled from the configuration and asked for names of
+/// clients: who chooses only what is asked can make no two keys collide, so a
+/// quick hash will do.
+pub type Named<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// A model as a client names it, for example `openai/gpt-4o`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,11 +1,10 @@
 //! Names → models, pairs of provider and upstream model → configured targets,
 //! and what a provider's rules say of a model.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::meant::{Config, Model, Provider, Target};
-use crate::base::ModelName;
+use crate::base::{ModelName, Named};
 use crate::usage::Price;
 use crate::wire::Edits;
 
@@ -65,7 +64,7 @@ impl Config {
 /// Where pairs of provider and upstream model stand in `Config::targets`: a
 /// table for each provider, by its index, so that a look-up allocates nothing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Indices(Vec<HashMap<Box<str>, usize>>);
+pub(super) struct Indices(Vec<Named<Box<str>, usize>>);
 
 impl Indices {
     fn of(&self, provider: &Provider, upstream_model: &str) -> Option<usize> {
@@ -78,7 +77,7 @@ impl Indices {
             return index;
         }
         if self.0.len() <= provider.index {
-            self.0.resize_with(provider.index + 1, HashMap::new);
+            self.0.resize_with(provider.index + 1, Named::default);
         }
         if let Some(table) = self.0.get_mut(provider.index) {
             table.insert(upstream_model.into(), next);

@@ -2,7 +2,6 @@
 //!
 //! The written form never leaves this room; what everyone else sees is here.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 use super::client::ClientKey;
 use super::lookup::Indices;
 use super::passthrough::Passthrough;
-use crate::base::{ModelName, ProviderName, Secret};
+use crate::base::{ModelName, Named, ProviderName, Secret};
 use crate::dialect::Kind;
 use crate::outcome::ReturnAtOnce;
 use crate::usage::Price;
@@ -38,7 +37,7 @@ pub struct Config {
     /// Where a name without a known prefix goes.
     pub default_provider: Option<Arc<Provider>>,
     /// Configured models, by the name that clients use.
-    pub models: HashMap<ModelName, Arc<Model>>,
+    pub models: Named<ModelName, Arc<Model>>,
     /// The configured targets, one for each pair of provider and upstream
     /// model, the first of the file where several models have that pair; in
     /// the order of the file. A target's `index` is its pair's place here.

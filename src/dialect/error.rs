@@ -1,5 +1,7 @@
 //! What a provider's error says, in every provider's spelling.
 
+use std::borrow::Cow;
+
 use simd_json::BorrowedValue;
 use simd_json::prelude::*;
 
@@ -68,7 +70,7 @@ impl ErrorSays {
             .unwrap_or_default();
         let code = error.get("code").and_then(word);
         let param = error.get("param").and_then(word);
-        let words: Vec<String> = [
+        let words: Vec<Cow<'_, str>> = [
             code.clone(),
             error.get("type").and_then(word),
             error.get("status").and_then(word),
@@ -78,9 +80,10 @@ impl ErrorSays {
         .flatten()
         .chain(details(error).filter_map(|detail| word(detail.get("reason")?)))
         .collect();
-        let says = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
+        let says = |list: &[&str]| words.iter().any(|word| list.contains(&&**word));
         let reasons = error.get("metadata").and_then(|m| m.get("reasons"));
-        let plain = without_quotes(message).to_ascii_lowercase();
+        let message = message.to_ascii_lowercase();
+        let plain = without_quotes(&message);
         let of_param = error
             .get_str("param")
             .is_some_and(|param| !MODEL_PARAM.contains(&param));
@@ -91,7 +94,7 @@ impl ErrorSays {
         Self {
             moderated: says(&MODERATION) || reasons.is_some() || blocked(root),
             too_long: says(&["context_length_exceeded", "string_above_max_length"])
-                || speaks_of_length(message),
+                || TOO_LONG.iter().any(|phrase| message.contains(phrase)),
             no_model: !of_param
                 && (says(&NO_MODEL) || !beside && names_no_model(code.as_deref(), &plain)),
             rate_limited: says(&RATE_LIMIT),
@@ -101,17 +104,17 @@ impl ErrorSays {
             outsized: says(&OWN_TIER) || asks_too_much(&plain),
             spoke: true,
             retry: retry(error),
-            code,
-            param,
+            code: code.map(Cow::into_owned),
+            param: param.map(Cow::into_owned),
         }
     }
 }
 
 /// A code or a parameter's name: what can be shown, `[A-Za-z0-9_.-]{1,64}`.
-fn word(value: &BorrowedValue<'_>) -> Option<String> {
+fn word<'a>(value: &'a BorrowedValue<'_>) -> Option<Cow<'a, str>> {
     let text = match value.as_str() {
-        Some(text) => text.to_owned(),
-        None => value.as_u64()?.to_string(),
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Owned(value.as_u64()?.to_string()),
     };
     let fits = (1..=64).contains(&text.len())
         && text
@@ -126,11 +129,6 @@ fn blocked(root: &BorrowedValue<'_>) -> bool {
         .into_iter()
         .filter_map(|name| root.get(name))
         .any(|feedback| feedback.get_str("blockReason").is_some())
-}
-
-fn speaks_of_length(message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    TOO_LONG.iter().any(|phrase| message.contains(phrase))
 }
 
 /// Whether a 404 without a code of its own is about the model: the message
@@ -159,12 +157,16 @@ fn plain_words(text: &str) -> impl Iterator<Item = &str> {
 /// writes how much one `can only afford`. With a limit of nothing every
 /// request is too large.
 fn asks_too_much(plain: &str) -> bool {
-    let is_none = |name| number_after(plain, name) == Some(0);
-    if is_none("limit") || is_none("afford") {
+    // Most speak of no number.
+    let number = |name| {
+        let has_any = plain.bytes().any(|b| b.is_ascii_digit());
+        has_any.then(|| number_after(plain, name)).flatten()
+    };
+    let limit = number("limit");
+    if limit == Some(0) || number("afford") == Some(0) {
         return false;
     }
-    let limit = number_after(plain, "limit");
-    let requested = number_after(plain, "requested");
+    let requested = number("requested");
     limit
         .zip(requested)
         .is_some_and(|(limit, requested)| requested > limit)
@@ -184,18 +186,20 @@ fn number_after(text: &str, word: &str) -> Option<u64> {
     })
 }
 
+/// Without what stands in quotes; one that is never closed goes to the end.
 fn without_quotes(message: &str) -> String {
     let mut plain = String::with_capacity(message.len());
-    let mut quote = None;
-    for c in message.chars() {
-        match quote {
-            Some(open) if c == open => quote = None,
-            Some(_) => {}
-            None if matches!(c, '`' | '"' | '\'') => quote = Some(c),
-            None => plain.push(c),
-        }
+    let mut rest = message;
+    while let Some(open) = memchr::memchr3(b'`', b'"', b'\'', rest.as_bytes()) {
+        let (before, quoted) = rest.split_at(open);
+        plain.push_str(before);
+        let mut quoted = quoted.chars();
+        let quote = quoted.next();
+        rest = quote
+            .and_then(|quote| quoted.as_str().split_once(quote))
+            .map_or("", |(_, after)| after);
     }
-    plain
+    plain + rest
 }
 
 /// Google's list of what more there is to say.

@@ -1,5 +1,7 @@
 //! One line in the log for each change of state.
 
+use std::fmt;
+
 use super::board::{Place, Wish};
 use super::moment::Moment;
 use super::story::LastError;
@@ -17,13 +19,7 @@ pub(super) fn changed(
     now: Moment,
 ) {
     let provider = wish.target.provider.name.as_str();
-    let model = wish.target.upstream_model.escape_debug();
-    let what = match place {
-        Place::Connection => format!("provider {provider}"),
-        Place::Credential => format!("credential of provider {provider}"),
-        Place::Endpoint => format!("target {provider}/{model} on {}", wish.endpoint.path()),
-        Place::Target => format!("target {provider}/{model}"),
-    };
+    let what = What(place, wish);
     let (event, model, endpoint) = match place {
         Place::Connection => ("provider_state", None, None),
         Place::Credential => ("credential_state", None, None),
@@ -34,7 +30,7 @@ pub(super) fn changed(
     let for_ms = u64::try_from(now_is.until.from(now).as_millis()).unwrap_or(u64::MAX);
     let why = last.map_or("nothing", |last| last.outcome.label());
     let status = last.and_then(|last| last.status);
-    let said = status.map_or_else(String::new, |status| format!(" {status}"));
+    let said = Said(status);
     match now_is.phase {
         Phase::Healthy => log::info!(
             event, provider, upstream_model = model, endpoint, state = "healthy";
@@ -51,6 +47,38 @@ pub(super) fn changed(
                 status, failures;
                 "{what} is open for {for_ms} ms: {why}{said}, consecutive failures: {failures}"
             );
+        }
+    }
+}
+
+/// What has changed, in words.
+struct What<'a>(Place, Wish<'a>);
+
+impl fmt::Display for What<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(place, wish) = self;
+        let provider = wish.target.provider.name.as_str();
+        let model = wish.target.upstream_model.escape_debug();
+        match place {
+            Place::Connection => write!(f, "provider {provider}"),
+            Place::Credential => write!(f, "credential of provider {provider}"),
+            Place::Endpoint => {
+                let path = wish.endpoint.path();
+                write!(f, "target {provider}/{model} on {path}")
+            }
+            Place::Target => write!(f, "target {provider}/{model}"),
+        }
+    }
+}
+
+/// A status behind the reason, where there is one.
+struct Said(Option<u16>);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(status) => write!(f, " {status}"),
+            None => Ok(()),
         }
     }
 }

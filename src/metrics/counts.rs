@@ -1,7 +1,6 @@
 //! The handles of one configuration. Each is resolved when it is first needed
 //! and kept, so that a request hashes its models' names, and no labels.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use prometheus::{Counter, Histogram, IntCounter};
 
 use super::families::Metrics;
 use super::labels::{Ended, NONE, OTHER, PASSED, endpoint_label, operation, place_of};
-use crate::base::{Endpoint, ModelName};
+use crate::base::{Endpoint, ModelName, Named};
 use crate::config::{Config, Provider};
 use crate::outcome::{Outcome, Skip};
 use crate::refusal::Scarce;
@@ -42,13 +41,13 @@ pub struct Counts {
     /// By endpoint, then by [`Ended`]; behind them those of no endpoint, and
     /// those that are passed through.
     requests: [[IntCounter; 6]; 6],
-    models: HashMap<ModelName, Vec<Place>>,
+    models: Named<ModelName, Vec<Place>>,
     /// Of every name that is not listed, at every provider.
     others: Vec<Place>,
     /// Of a name that stands for no provider.
     unknown: Place,
     /// From 1, in the order of the file.
-    keys: HashMap<Arc<str>, usize>,
+    keys: Named<Arc<str>, usize>,
 }
 
 /// A model at one provider.

@@ -26,7 +26,7 @@ use super::near::nearest;
 use super::node::{Node, Sort, What};
 use super::problem::Found;
 use super::shape::{Fields, scalar};
-use crate::base::{ModelName, ProviderName};
+use crate::base::{ModelName, Named, ProviderName};
 use crate::outcome::{Outcome, ReturnAtOnce};
 
 pub(super) use self::edits::{edits, number};
@@ -125,7 +125,7 @@ pub(super) fn frame(fields: &Fields<'_>, found: &mut Found) -> (Config, Timeouts
         limits: limits(&fields.section("limits", found), found),
         providers: Vec::new(),
         default_provider: None,
-        models: HashMap::new(),
+        models: Named::default(),
         targets: Vec::new(),
         indices: Indices::default(),
         listed: Vec::new(),
