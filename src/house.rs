@@ -13,6 +13,7 @@ use crate::health::Board;
 use crate::ledger::{Ledger, Reader};
 use crate::metrics::Counts;
 use crate::spans::Spans;
+use crate::transport::Certified;
 use crate::upstream::{Pool, Ways};
 use crate::walks::Walks;
 
@@ -22,6 +23,8 @@ pub struct House {
     pub config: Config,
     /// How its providers are reached.
     pub ways: Ways,
+    /// How clients are met, by the address where they come in.
+    pub certified: Certified,
     /// What is known of its targets.
     pub board: Board,
     /// Who may come in, and how much they have used.
@@ -42,7 +45,7 @@ impl House {
     /// targets is kept.
     ///
     /// # Errors
-    /// A credential file that cannot be read, or a ledger that cannot say what
+    /// A credential or certificate file that cannot be read, or a ledger that cannot say what
     /// a new key has spent, in one sentence.
     pub fn build(
         config: Config,
@@ -53,6 +56,8 @@ impl House {
     ) -> Result<Self, String> {
         let now = clocks.now;
         let ways = Ways::new(&config, pool, before.map(|before| &before.ways))?;
+        let known = before.map(|before| &before.certified);
+        let certified = Certified::new(&config.listen, known)?;
         let access = access(&config, ledger.as_deref(), before, clocks.wall)?;
         // From here on nothing fails: what is remembered may be told.
         let board = Board::new(&config, before.map(|before| &before.board), now);
@@ -71,6 +76,7 @@ impl House {
             ),
             config,
             ways,
+            certified,
             board,
             access,
             ledger,
@@ -88,9 +94,10 @@ impl House {
         }
     }
 
-    /// Reads credential files again that have changed; a provider with another
-    /// credential is asked again at once.
+    /// Reads credential and certificate files again that have changed; a
+    /// provider with another credential is asked again at once.
     pub fn refresh_credentials(&self, now: Instant) {
+        self.certified.refresh();
         for provider in self.ways.refresh_credentials() {
             let now = self.board.moment(now);
             self.board.credential_changed(&provider, now);

@@ -20,7 +20,7 @@
 //!
 //! The order of the modules is the order of the house: each uses only those
 //! above it, and a test holds it so. `pingora` is named only where sockets
-//! are: in `upstream`, `front`, `admin` and `server`.
+//! are: in `transport`, `upstream`, `front`, `admin` and `server`.
 
 // Ground floor: what things are. No clock, no socket.
 pub mod base;
@@ -29,6 +29,7 @@ pub mod outcome;
 pub mod refusal;
 pub mod usage;
 pub mod dialect;
+pub mod tls;
 pub mod config;
 
 // First floor: what is remembered. Time is an argument.
@@ -40,6 +41,7 @@ pub mod metrics;
 // Second floor: the journey.
 pub mod patience;
 pub mod seam;
+pub mod transport;
 pub mod upstream;
 pub mod journey;
 pub mod logs;

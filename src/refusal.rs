@@ -64,6 +64,8 @@ pub enum Refusal {
         /// Until the next one fits.
         wait: Duration,
     },
+    /// What came is no TLS, where that is spoken. The connection is closed.
+    SpeaksTls,
     /// More tokens than the key may use in a minute.
     TokenLimit {
         /// `tokens_per_minute`
@@ -122,6 +124,7 @@ impl Refusal {
             | Self::BadRequest
             | Self::DuplicateMember(_)
             | Self::LongName(_)
+            | Self::SpeaksTls
             | Self::TooManyCandidates(_) => StatusCode::BAD_REQUEST,
             Self::BodyTimeout | Self::HeaderTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Budget { .. }
@@ -169,6 +172,7 @@ impl Refusal {
             Self::NoPassthrough(_) | Self::NotAllowed(_) => "not_allowed",
             Self::Overloaded(_) => "overloaded",
             Self::RequestLimit { .. } => "requests_per_minute",
+            Self::SpeaksTls => "speaks_tls",
             Self::TokenLimit { .. } => "tokens_per_minute",
             Self::TooLarge(_) => "request_too_large",
             Self::TooManyCandidates(_) => "too_many_candidates",
@@ -200,6 +204,7 @@ impl Refusal {
             | Self::NoPassthrough(_)
             | Self::Overloaded(_)
             | Self::RequestLimit { .. }
+            | Self::SpeaksTls
             | Self::TokenLimit { .. }
             | Self::TooLarge(_)
             | Self::UnknownKey
@@ -250,6 +255,7 @@ impl Refusal {
             Self::RequestLimit { most, .. } => {
                 format!("This key may send {most} requests a minute, and has.").into()
             }
+            Self::SpeaksTls => "This port speaks TLS: the address begins with `https://`.".into(),
             Self::TokenLimit { most, asked, wait: Some(_) } => {
                 format!("This key may use {most} tokens a minute; this request, taken for {asked}, does not fit in yet.").into()
             }
@@ -288,6 +294,7 @@ impl Refusal {
             | Self::HeaderTimeout
             | Self::HeadersTooLarge
             | Self::LengthRequired
+            | Self::SpeaksTls
             | Self::TooLarge(_) => true,
             Self::BadBody(_)
             | Self::BadDrill(_)
@@ -333,6 +340,7 @@ impl Refusal {
             | Self::NoKey
             | Self::NoPassthrough(_)
             | Self::NotAllowed(_)
+            | Self::SpeaksTls
             | Self::TooLarge(_)
             | Self::TooManyCandidates(_)
             | Self::UnknownKey
@@ -366,6 +374,7 @@ impl Refusal {
             | Self::NoPassthrough(_)
             | Self::NotAllowed(_)
             | Self::Overloaded(_)
+            | Self::SpeaksTls
             | Self::TooLarge(_)
             | Self::TooManyCandidates(_)
             | Self::UnknownKey

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use standin::config::{Config, Problems, Surroundings, builtin, load, schema};
@@ -65,10 +66,27 @@ impl Surroundings for House {
             Some("keys/binary") => Ok(vec![0xff, 0xfe]),
             Some("keys/huge") => Ok(vec![b'x'; 1 << 20]),
             Some("keys/private") => Err(io::ErrorKind::PermissionDenied.into()),
+            Some("tls/tls.crt" | "tls/ca.crt") => Ok(PAIRS[0].0.clone().into_bytes()),
+            Some("tls/tls.key") => Ok(PAIRS[0].1.clone().into_bytes()),
+            Some("tls/other.key") => Ok(PAIRS[1].1.clone().into_bytes()),
+            Some("tls/broken.crt") => Ok(PAIRS[0].0.replace('A', "*").into_bytes()),
             _ => Err(io::ErrorKind::NotFound.into()),
         }
     }
 }
+
+/// Certificates and their keys, in PEM.
+static PAIRS: LazyLock<[(String, String); 2]> = LazyLock::new(|| {
+    [(), ()].map(|()| {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]);
+        let certificate = params.expect("a name").self_signed(&key);
+        (
+            certificate.expect("it signs itself").pem(),
+            key.serialize_pem(),
+        )
+    })
+});
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where pingora may be named.
-const PINGORA: [&str; 4] = ["upstream", "front", "admin", "server"];
+const PINGORA: [&str; 5] = ["transport", "upstream", "front", "admin", "server"];
 
 /// Where a task may be started.
 const SPAWNS: [&str; 2] = ["src/front/mod.rs", "src/mock/listener.rs"];

@@ -186,6 +186,7 @@ impl Known {
             api_version: version.map(|(_, version)| version),
             stream_usage: self.stream_usage,
             http: HttpVersion::Auto,
+            tls: None,
             timeouts: *usual,
             rules: self.rules.clone(),
             prices,
@@ -228,7 +229,7 @@ impl Known {
 /// The configuration of every well-known provider that the environment
 /// enables, everything else as it is without being said.
 pub(super) fn config(around: &dyn Surroundings, found: &mut Found) -> Config {
-    let (mut config, usual) = check::frame(&Fields::none(Place::START, &ROOT), found);
+    let (mut config, usual) = check::frame(&Fields::none(Place::START, &ROOT), around, found);
     for known in ALL.iter() {
         if let Some(provider) = known.enabled(config.providers.len(), &usual, around, found) {
             config.listed.extend(known.listed(&provider.name));

@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue};
 use super::client::ClientKey;
 use super::lookup::Indices;
 use super::passthrough::Passthrough;
+use super::tls::{ClientTls, Listen};
 use crate::base::{ModelName, Named, ProviderName, Secret};
 use crate::dialect::Kind;
 use crate::outcome::ReturnAtOnce;
@@ -22,7 +23,7 @@ use crate::wire::Edits;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients come in; never empty.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listen>,
     /// Health, metrics, live state, usage, reload.
     pub admin: SocketAddr,
     /// What the admin port asks of requests that change or show more than
@@ -196,6 +197,8 @@ pub struct Provider {
     pub stream_usage: bool,
     /// Which HTTP version it is spoken to in.
     pub http: HttpVersion,
+    /// How it is met, where it is not as everyone is.
+    pub tls: Option<ClientTls>,
     /// For models that have no entry of their own under this provider.
     pub timeouts: Timeouts,
     /// The catalogue's rules for this provider's models, first match wins.
@@ -206,12 +209,13 @@ pub struct Provider {
 
 impl Provider {
     /// Whether it is the same place after a reload, so that what is known of
-    /// the place still holds: name, wire format, address and HTTP version.
+    /// the place still holds: name, wire format, address, HTTP version and TLS.
     pub fn is_same_place(&self, other: &Self) -> bool {
         self.name == other.name
             && self.kind == other.kind
             && self.base_url == other.base_url
             && self.http == other.http
+            && self.tls == other.tls
     }
 
     /// Whether it knows us by the same credential, so that what is known of

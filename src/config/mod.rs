@@ -20,6 +20,7 @@ mod problem;
 mod schema;
 mod shape;
 mod source;
+mod tls;
 mod tree;
 mod url;
 mod variable;
@@ -38,6 +39,7 @@ pub use meant::{
 pub use passthrough::{Passthrough, Pattern};
 pub use problem::{Problem, Problems};
 pub use schema::schema;
+pub use tls::{ClientTls, IdentityFiles, Listen, ServerTls};
 
 use problem::Found;
 

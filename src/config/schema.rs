@@ -58,7 +58,7 @@ fn default(key: &Key) -> Value {
             serde_json::from_str(key.default).unwrap_or_else(|_| json!(key.default))
         }
         Form::Address
-        | Form::Addresses
+        | Form::Addresses(_)
         | Form::Anything
         | Form::Choice(_)
         | Form::Digest
@@ -87,9 +87,14 @@ fn form(form: &Form) -> Value {
     match form {
         Form::Anything => json!({ "type": "object" }),
         Form::Address => address(),
-        Form::Addresses => json!({
-            "anyOf": [address(), { "type": "array", "items": address(), "minItems": 1 }],
-        }),
+        Form::Addresses(of) => {
+            // The whole file has such a form once.
+            let one = json!({ "$ref": "#/properties/listen/anyOf/0" });
+            json!({ "anyOf": [
+                { "anyOf": [address(), section(of)] },
+                { "type": "array", "items": one, "minItems": 1 },
+            ] })
+        }
         Form::Bool => json!({ "anyOf": [{ "type": "boolean" }, variable()] }),
         Form::Choice(words) => choice(words),
         Form::Digest => json!({ "type": "string", "pattern": r"^[0-9A-Fa-f]{64}$|\$\{" }),

@@ -53,7 +53,13 @@ providers:
 #[test]
 fn what_is_not_said_is_the_contract_s_default() {
     let config = read("providers: { p: { base_url: 'http://x' } }");
-    assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(
+        config.listen,
+        [Listen {
+            address: "127.0.0.1:8080".parse().unwrap(),
+            tls: None
+        }]
+    );
     assert_eq!(config.admin, "127.0.0.1:9090".parse().unwrap());
     assert!(config.admin_token.is_none() && config.default_provider.is_none());
     assert_eq!(config.threads, 0);
@@ -344,7 +350,13 @@ fn without_a_file_the_environment_says_which_providers_there_are() {
         config.default_provider.as_ref().unwrap().name.as_str(),
         "google"
     );
-    assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(
+        config.listen,
+        [Listen {
+            address: "127.0.0.1:8080".parse().unwrap(),
+            tls: None
+        }]
+    );
     assert!(
         config
             .listed
@@ -595,7 +607,11 @@ fn the_catalogue_has_no_mistake() {
 fn sections(section: &'static Section, each: &mut dyn FnMut(&'static Section)) {
     each(section);
     for key in section.keys {
-        if let Form::Section(inner) | Form::Sections(inner) | Form::List(inner) = &key.form {
+        if let Form::Addresses(inner)
+        | Form::List(inner)
+        | Form::Section(inner)
+        | Form::Sections(inner) = &key.form
+        {
             sections(inner, each);
         }
     }
@@ -616,7 +632,7 @@ fn every_key_is_described_once_and_every_default_reads_as_its_form() {
                     continue;
                 }
                 let good = match &key.form {
-                    Form::Address | Form::Addresses => {
+                    Form::Address | Form::Addresses(_) => {
                         key.default.parse::<std::net::SocketAddr>().is_ok()
                     }
                     Form::Bool => key.default.parse::<bool>().is_ok(),
@@ -675,6 +691,10 @@ fn the_schema_describes_every_key() {
     assert_eq!(schema["required"], serde_json::json!(["providers"]));
     let provider = &schema["properties"]["providers"]["additionalProperties"];
     assert_eq!(provider["properties"]["stream_usage"]["default"], true);
+    // What a reference leads to is there.
+    let listen = &schema["properties"]["listen"]["anyOf"];
+    assert_eq!(listen[1]["items"]["$ref"], "#/properties/listen/anyOf/0");
+    assert!(listen[0]["anyOf"][1]["properties"]["address"].is_object());
     let mut keys = 0;
     sections(&ROOT, &mut |section| keys += section.keys.len());
     assert_eq!(

@@ -6,7 +6,6 @@
 //! drain finds every idle connection.
 
 use std::future::{Future, poll_fn};
-use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -21,18 +20,19 @@ use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::rustls::ServerConfig;
 
 use super::client::refuse;
 use super::crowd::{Seat, turn_away};
 use super::deadline::by;
 use super::drain::Drain;
+use super::handshake::handshake;
 use super::http1::{Bounds, Http1, Unread};
 use super::session::Session;
-use super::socket::Socket;
-use super::transport::Transport;
 use crate::logs::{self, Brief};
 use crate::patience::Patience;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Scarce};
+use crate::transport::{Socket, Transport};
 use crate::wire::http1::MAX_HEADERS;
 
 /// How long a connection may lie idle between two requests: longer than the
@@ -64,7 +64,13 @@ pub trait Door: Send + Sync + 'static {
     /// is beyond doubt.
     fn serve(&self, session: &mut Session<'_>) -> impl Future<Output = Kept> + Send;
 
-    /// How long a request's head may take.
+    /// How its clients are met; plainly where it says nothing.
+    fn tls(&self) -> Option<Arc<ServerConfig>> {
+        None
+    }
+
+    /// How long a request's head may take; the first one of a connection
+    /// together with the handshake.
     fn header_timeout(&self) -> Duration;
 
     /// What else a client may ask of its connection.
@@ -87,7 +93,11 @@ pub async fn serve<D: Door>(door: Arc<D>, tcp: TcpStream) {
     let host = Arc::clone(&door);
     let _seat = match host.seat() {
         Seat::Taken(place) => place,
-        Seat::Full(_told) => return Box::pin(turn_away(tcp, door.new_id())).await,
+        Seat::Full(_told) => {
+            let full = Refusal::Overloaded(Scarce::Connections);
+            let told = turn_away(tcp, door.tls(), &full, door.new_id());
+            return Box::pin(told).await;
+        }
         Seat::Crammed => return,
     };
     let _open = door.drain().open();
@@ -95,10 +105,18 @@ pub async fn serve<D: Door>(door: Arc<D>, tcp: TcpStream) {
     if tcp.set_nodelay(true).is_err() {
         return;
     }
-    let id = tcp.as_raw_fd();
     let deadline = Instant::now() + door.header_timeout();
-    let mut connection = Http1::new(Transport::Tcp(tcp), door.bounds());
     let mut draining = door.drain().watch();
+    let transport = match door.tls() {
+        None => Transport::Tcp(tcp),
+        // On the heap, and gone with the handshake.
+        Some(config) => {
+            let met = Box::pin(handshake(&*door, tcp, config, deadline, &mut draining)).await;
+            let Some(transport) = met else { return };
+            transport
+        }
+    };
+    let mut connection = Http1::new(transport, door.bounds());
     tokio::select! {
         biased;
         // Out of time with a piece of a head is for HTTP/1 to say.
@@ -109,10 +127,13 @@ pub async fn serve<D: Door>(door: Arc<D>, tcp: TcpStream) {
     }
     if connection.come().starts_with(H2_PREFACE) {
         let (transport, come) = connection.into_parts();
-        http2(door, Box::new(Socket::new(transport, id, &come))).await;
-    } else if !connection.come().is_empty() {
+        let id = transport.id();
+        return http2(door, Box::new(Socket::new(transport, id, &come))).await;
+    }
+    if !connection.come().is_empty() {
         http1(door, &mut connection, deadline).await;
     }
+    connection.goodbye().await;
 }
 
 /// Reads until it is clear which HTTP is spoken, or the client has left.

@@ -1,20 +1,22 @@
 //! Clients' connections in all: how many there may be, and what becomes of one
 //! more.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::client::refuse;
 use super::http1::{Bounds, Http1};
 use super::session::Session;
-use super::transport::Transport;
 use crate::base::{Place, Places};
 use crate::patience::within;
-use crate::refusal::{Refusal, Scarce};
+use crate::refusal::Refusal;
+use crate::transport::Transport;
 
 /// So many that are turned away are told so at a time; more are only closed.
 const TOLD: usize = 256;
@@ -110,14 +112,25 @@ fn fitting() -> usize {
     (all - SPARE.min(all / 4)) / 2
 }
 
-/// Says that there is no place left, to whoever listens. A load balancer takes
-/// it for what it is, and a closed connection for a fault.
-pub(super) async fn turn_away(tcp: TcpStream, id: HeaderValue) {
-    let mut connection = Http1::new(Transport::Tcp(tcp), Bounds::default());
+/// Says why a connection is not served, to whoever listens. A load balancer
+/// takes it for what it is, and a closed connection for a fault.
+pub(super) async fn turn_away(
+    tcp: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    refusal: &Refusal,
+    id: HeaderValue,
+) {
     let told = within(TELLING, async {
+        let transport = match tls {
+            None => Transport::Tcp(tcp),
+            Some(config) => match Transport::accept(tcp, config).await {
+                Ok(transport) => transport,
+                Err(_) => return,
+            },
+        };
+        let mut connection = Http1::new(transport, Bounds::default());
         connection.close_after();
-        let refusal = Refusal::Overloaded(Scarce::Connections);
-        refuse(&mut Session::http1(&mut connection), &refusal, id).await;
+        refuse(&mut Session::http1(&mut connection), refusal, id).await;
         connection.linger().await;
     });
     // Whoever did not listen is not told.

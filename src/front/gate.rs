@@ -1,10 +1,12 @@
 //! The proxy port: which path is asked, and the journey behind it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::client::{Guest, answer_json, refuse};
 use super::connection::{Door, Kept};
@@ -30,6 +32,8 @@ pub struct Gate {
     house: Current,
     drain: Arc<Drain>,
     ids: Arc<Ids>,
+    /// The address as it is configured, and which of those that are the same.
+    at: (SocketAddr, usize),
 }
 
 /// What is known of a request before it is read.
@@ -102,9 +106,15 @@ impl<'a> Route<'a> {
 }
 
 impl Gate {
-    /// Requests take the house that is current when they come.
-    pub fn new(house: Current, drain: Arc<Drain>, ids: Arc<Ids>) -> Self {
-        Self { house, drain, ids }
+    /// Requests take the house that is current when they come. `at` is the
+    /// address as it is configured, and which of those that are the same.
+    pub fn new(house: Current, drain: Arc<Drain>, ids: Arc<Ids>, at: (SocketAddr, usize)) -> Self {
+        Self {
+            house,
+            drain,
+            ids,
+            at,
+        }
     }
 
     /// Takes a request's places: among its key's, and among all.
@@ -346,6 +356,11 @@ impl Door for Gate {
                     .await
             }
         }
+    }
+
+    fn tls(&self) -> Option<Arc<ServerConfig>> {
+        let (at, nth) = self.at;
+        self.house.load().certified.at(at, nth)
     }
 
     fn header_timeout(&self) -> Duration {

@@ -7,14 +7,13 @@ mod crowd;
 mod deadline;
 mod drain;
 mod gate;
+mod handshake;
 mod http1;
 mod ids;
 mod intake;
 mod models;
 mod passthrough;
 mod session;
-mod socket;
-mod transport;
 
 pub(crate) use self::body::Body;
 pub(crate) use self::client::{Guest, answer_text};

@@ -11,9 +11,9 @@ use pingora_http::ResponseHeader;
 
 use super::body::{Body, Lost};
 use super::http1::Http1;
-use super::transport::Transport;
 use crate::patience::within;
 use crate::seam::{Gone, Head};
+use crate::transport::Transport;
 use crate::wire::Lines;
 
 /// A request whose head has been read.

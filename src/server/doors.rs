@@ -56,11 +56,12 @@ impl Doors {
     pub(super) fn open(&self, config: &Config) -> Result<Opened, String> {
         let standing = |at: SocketAddr| self.clients.iter().filter(|d| d.configured == at).count();
         let mut clients: Vec<Bound> = Vec::new();
-        for at in &config.listen {
-            let wanted = config.listen.iter().filter(|other| *other == at).count();
-            let bound = clients.iter().filter(|new| new.configured == *at).count();
-            if standing(*at) + bound < wanted {
-                clients.push(self.bind(*at)?);
+        let listen = || config.listen.iter().map(|entry| entry.address);
+        for at in listen() {
+            let wanted = listen().filter(|other| *other == at).count();
+            let bound = clients.iter().filter(|new| new.configured == at).count();
+            if standing(at) + bound < wanted {
+                clients.push(self.bind(at)?);
             }
         }
         let stays = |door: &Standing| door.configured == config.admin;
@@ -93,10 +94,18 @@ impl Doors {
         for bound in opened.clients {
             let at = bound.at;
             log::info!(event = "listening", address:% = at; "listening on {at}");
-            let gate = Gate::new(Arc::clone(house), behind.drain.door(), Arc::clone(ids));
+            let same = self.clients.iter().map(|door| door.configured);
+            let nth = same.filter(|other| *other == bound.configured).count();
+            let which = (bound.configured, nth);
+            let gate = Gate::new(
+                Arc::clone(house),
+                behind.drain.door(),
+                Arc::clone(ids),
+                which,
+            );
             self.clients.push(bound.serve(Arc::new(gate)));
         }
-        let mut left = config.listen.clone();
+        let mut left: Vec<_> = config.listen.iter().map(|entry| entry.address).collect();
         let mut gone = Vec::new();
         for door in std::mem::take(&mut self.clients) {
             match left.iter().position(|at| *at == door.configured) {

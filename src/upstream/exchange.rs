@@ -13,8 +13,8 @@ use super::idle::IDLE;
 use super::line::Line;
 use super::passing::Passing;
 use super::place::{Connection, Opened, Place};
-use super::transport::Transport;
 use crate::seam::{Broken, Exchange, Head, Outgoing};
+use crate::transport::Transport;
 use crate::wire::Body;
 
 /// One request to a provider and its answer.
@@ -172,7 +172,7 @@ impl Call {
 
 /// How it broke, where no head has come yet.
 fn broken(fault: Fault, session: &Session<Transport>, place: &Place, reused: bool) -> Broken {
-    log::debug!("upstream {}: {fault:?}", place.peer._address);
+    log::debug!("upstream {}: {fault:?}", place.address());
     match fault {
         Fault::Lost(_) if reused && !session.has_heard() => Broken::Stale,
         Fault::Lost(_) | Fault::Malformed => Broken::Reset,
@@ -215,7 +215,7 @@ impl Exchange for Box<Call> {
         match &mut call.way {
             Way::Gone => Err(Broken::Reset),
             Way::Http1(session) => session.read().await.map_err(|fault| {
-                log::debug!("upstream {}: {fault:?}", call.place.peer._address);
+                log::debug!("upstream {}: {fault:?}", call.place.address());
                 Broken::Reset
             }),
             Way::Http2(streamed) => streamed.read().await,

@@ -196,8 +196,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
             }
         }
-        let flushed = ready!(Pin::new(&mut self.stream).poll_flush(context));
-        Poll::Ready(flushed.map(|()| Wrote::All))
+        match Pin::new(&mut self.stream).poll_flush(context) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.map(|()| Wrote::All)),
+            Poll::Pending => {
+                let come = self.poll_head(context);
+                come.map(|come| Ok(Wrote::Answered(come)))
+            }
+        }
     }
 
     /// A write has failed: the provider may have answered all the same.

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
-use super::transport::Transport;
+use crate::transport::Transport;
 
 /// How long an idle connection is kept. Providers close theirs after a minute
 /// or more.
@@ -121,7 +121,7 @@ fn is_open(stream: &mut Transport) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::{AsRawFd, RawFd};
+    use std::os::fd::RawFd;
 
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
@@ -132,14 +132,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let (ours, theirs) = tokio::join!(TcpStream::connect(at), listener.accept());
-        (Transport::Plain(ours.unwrap()), theirs.unwrap().0)
+        (Transport::Tcp(ours.unwrap()), theirs.unwrap().0)
     }
 
     fn id(of: &Transport) -> RawFd {
-        match of {
-            Transport::Plain(tcp) => tcp.as_raw_fd(),
-            Transport::Tls(stream) => stream.id(),
-        }
+        of.id()
     }
 
     fn idle() -> Idle {

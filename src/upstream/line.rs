@@ -2,24 +2,28 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
+use parking_lot::Mutex;
 use pingora_core::connectors::http::v2::Connector;
 use pingora_error::ErrorType;
 use tokio::time::{Instant, timeout};
 
 use super::Pool;
-use super::place::{Opened, Place};
+use super::place::{NoWay, Opened, Place, Secured};
+use super::trust::{Made, Own, Trust};
 use crate::base::{Endpoint, Secret};
 use crate::config::{BaseUrl, Credential, HttpVersion, Provider};
 use crate::dialect::{Kind, api_key_header, path};
 use crate::patience::within;
 use crate::seam::Broken;
+use crate::tls::server_name;
+use crate::transport::Files;
 
 /// How soon a look-up that failed is tried again: a crowd of requests for a
 /// name that is not there asks once a second.
@@ -44,8 +48,12 @@ pub(super) struct Line {
     pub(super) paths: Option<[Option<PathAndQuery>; 4]>,
     pub(super) key: ArcSwap<KeyHeader>,
     file: Option<KeyFile>,
+    tls: Option<Tls>,
     /// Where the provider is; nothing until that is first needed.
     peers: ArcSwapOption<Peers>,
+    /// Held while the places are set up anew, by their addresses or by how
+    /// they are met.
+    moves: Mutex<()>,
     /// Held while the first look-up runs, so that it runs once; when the last
     /// one failed.
     first: tokio::sync::Mutex<Option<Instant>>,
@@ -53,14 +61,43 @@ pub(super) struct Line {
     idle: Arc<AtomicUsize>,
 }
 
-/// A credential's file and what it looked like when it was last read.
+/// A credential's file.
 struct KeyFile {
     path: PathBuf,
-    seen: Mutex<Look>,
+    files: Files,
 }
 
-/// What a file looks like from outside: changed when, and how long.
-type Look = Option<(SystemTime, u64)>;
+/// How a provider is met by TLS.
+struct Tls {
+    now: ArcSwap<Secured>,
+    /// Where it is not as everyone is: its files, and what they held.
+    own: Option<(Own, Mutex<Made>)>,
+}
+
+impl Tls {
+    /// What was made of the same files before stays, and so do connections.
+    fn new(provider: &Provider, public: &Trust, before: Option<&Self>) -> Result<Self, String> {
+        let name = server_name(&provider.base_url.host)?;
+        let http = provider.http;
+        let Some(wanted) = &provider.tls else {
+            let trust = public.offering(http);
+            return Ok(Self {
+                now: ArcSwap::from_pointee(Secured { name, trust }),
+                own: None,
+            });
+        };
+        let own = Own::new(wanted);
+        let known = before.and_then(|before| before.own.as_ref());
+        let known = known.filter(|(files, _)| files.is_like(&own));
+        let known = known.map(|(_, made)| made.lock().clone());
+        let made = own.read(public, http, known.as_ref())?;
+        let trust = made.trust.clone();
+        Ok(Self {
+            now: ArcSwap::from_pointee(Secured { name, trust }),
+            own: Some((own, Mutex::new(made))),
+        })
+    }
+}
 
 impl Line {
     pub(super) fn new(
@@ -81,21 +118,25 @@ impl Line {
             Credential::Inline(key) => Some(key.clone()),
             Credential::File(path) => {
                 // Looked at first: what is written in between is read again.
-                let seen = Mutex::new(look(path));
+                let files = Files::new(vec![path.clone()]);
                 let key = read_key(path).map_err(|error| {
                     format!("provider {}: {}: {error}", provider.name, path.display())
                 })?;
                 file = Some(KeyFile {
                     path: path.clone(),
-                    seen,
+                    files,
                 });
                 Some(key)
             }
         };
         let key = key.and_then(|key| api_key_header(provider.kind, &key));
         let same_place = before.filter(|before| before.url == url && before.http == provider.http);
-        let peers = same_place.and_then(|before| before.peers.load_full());
-        Ok(Self {
+        let known = same_place.and_then(|before| before.tls.as_ref());
+        let tls = url.tls.then(|| Tls::new(provider, &pool.public, known));
+        let tls = tls.transpose();
+        let tls = tls.map_err(|why| format!("provider {}: {why}", provider.name))?;
+        let known = same_place.and_then(|before| before.peers.load_full());
+        let line = Self {
             kind: provider.kind,
             http: provider.http,
             authority,
@@ -104,11 +145,18 @@ impl Line {
             paths: paths(provider),
             key: ArcSwap::from_pointee(key),
             file,
-            peers: ArcSwapOption::new(peers),
+            tls,
+            peers: ArcSwapOption::empty(),
+            moves: Mutex::new(()),
             first: tokio::sync::Mutex::new(None),
             idle: Arc::clone(&pool.idle),
             url,
-        })
+        };
+        if let Some(known) = known {
+            let addresses: Vec<SocketAddr> = known.iter().map(|place| place.address()).collect();
+            line.settle(&addresses, &known);
+        }
+        Ok(line)
     }
 
     /// Whether the path of a request says which model is asked.
@@ -134,17 +182,13 @@ impl Line {
             let left = u32::try_from(peers.len() - nth).unwrap_or(u32::MAX);
             match within(longest / left, place.open(connector, fresh)).await {
                 Some(Ok(opened)) => return Ok(opened),
-                Some(Err(error)) if !fresh && *error.etype() == ErrorType::H2Error => {
-                    let kind = error.etype().as_str();
-                    log::debug!("a dead connection to {}: {kind}", place.peer._address);
+                Some(Err(NoWay::Http2(kind))) if !fresh && kind == ErrorType::H2Error => {
+                    let kind = kind.as_str();
+                    log::debug!("a dead connection to {}: {kind}", place.address());
                     return Err(Broken::Stale);
                 }
-                // No more of the error: it may quote what the other end says.
-                Some(Err(error)) => {
-                    let kind = error.etype().as_str();
-                    log::debug!("connecting to {}: {kind}", place.peer._address);
-                }
-                None => log::debug!("connecting to {}: out of time", place.peer._address),
+                Some(Err(why)) => log::debug!("connecting to {}: {why}", place.address()),
+                None => log::debug!("connecting to {}: out of time", place.address()),
             }
         }
         Err(Broken::Connect)
@@ -165,9 +209,7 @@ impl Line {
             *failed = Some(Instant::now());
             return Err(Broken::Connect);
         };
-        let peers = Arc::new(self.peers_at(&addresses, &[]));
-        self.peers.store(Some(Arc::clone(&peers)));
-        Ok(peers)
+        Ok(self.settle(&addresses, &[]))
     }
 
     async fn look_up(&self) -> Option<Vec<SocketAddr>> {
@@ -184,15 +226,54 @@ impl Line {
         }
     }
 
-    /// What is known of an address stays with it.
-    fn peers_at(&self, addresses: &[SocketAddr], known: &[Arc<Place>]) -> Peers {
+    /// From now on these are the addresses. What is known of one stays with it,
+    /// if it is met as before.
+    fn settle(&self, addresses: &[SocketAddr], known: &[Arc<Place>]) -> Arc<Peers> {
+        let _moves = self.moves.lock();
+        let tls = self.tls.as_ref().map(|tls| tls.now.load_full());
+        let tls = tls.as_deref();
         let place = |address: &SocketAddr| {
-            if let Some(place) = known.iter().find(|place| place.is_at(address)) {
+            if let Some(place) = known.iter().find(|place| place.is(address, tls)) {
                 return Arc::clone(place);
             }
-            Arc::new(Place::new(*address, &self.url, self.http, &self.idle))
+            let (url, http) = (&self.url, self.http);
+            Arc::new(Place::new(*address, tls.cloned(), url, http, &self.idle))
         };
-        addresses.iter().map(place).collect()
+        let peers: Arc<Peers> = Arc::new(addresses.iter().map(place).collect());
+        self.peers.store(Some(Arc::clone(&peers)));
+        peers
+    }
+
+    /// Reads the certificates again, if their files have changed. Connections
+    /// that were made with the old ones serve what they are serving, and
+    /// nothing else.
+    pub(super) fn refresh_trust(&self, public: &Trust) {
+        let Some(tls) = &self.tls else { return };
+        let Some((own, made)) = tls.own.as_ref().filter(|(own, _)| own.has_changed()) else {
+            return;
+        };
+        let host = self.url.host.as_str();
+        let before = made.lock().clone();
+        match own.read(public, self.http, Some(&before)) {
+            Ok(now) => {
+                let name = tls.now.load().name.clone();
+                let trust = now.trust.clone();
+                tls.now.store(Arc::new(Secured { name, trust }));
+                *made.lock() = now;
+                if let Some(peers) = self.peers.load_full() {
+                    let addresses: Vec<_> = peers.iter().map(|place| place.address()).collect();
+                    self.settle(&addresses, &peers);
+                }
+                log::info!(
+                    event = "certificate", host, result = "accepted";
+                    "certificates for {host} read again"
+                );
+            }
+            Err(why) => log::error!(
+                event = "certificate", host, result = "rejected";
+                "certificates for {host}: {why}; the old ones stay"
+            ),
+        }
     }
 
     /// Lets idle connections go that are closed or too old.
@@ -214,12 +295,11 @@ impl Line {
         };
         let known = self.peers.load_full();
         let known: &[_] = known.as_ref().map_or(&[], |peers| peers);
-        let is_known = |address| known.iter().any(|place| place.is_at(address));
+        let is_known = |address: &SocketAddr| known.iter().any(|place| place.address() == *address);
         if found.len() != known.len() || !found.iter().all(is_known) {
             let host = self.url.host.as_str();
             log::info!(event = "address", host; "{host} is at {found:?}");
-            let peers = self.peers_at(&found, known);
-            self.peers.store(Some(Arc::new(peers)));
+            self.settle(&found, known);
         }
     }
 
@@ -234,12 +314,9 @@ impl Line {
         let Some(file) = &self.file else {
             return false;
         };
-        let now = look(&file.path);
-        let mut seen = file.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut *seen, now) == now {
+        if !file.files.have_changed() {
             return false;
         }
-        drop(seen);
         match read_key(&file.path) {
             Ok(key) => {
                 self.key.store(Arc::new(api_key_header(self.kind, &key)));
@@ -273,14 +350,6 @@ fn paths(provider: &Provider) -> Option<[Option<PathAndQuery>; 4]> {
         }
         Kind::Azure => None,
     }
-}
-
-fn look(path: &PathBuf) -> Look {
-    let data = std::fs::metadata(path).ok()?;
-    Some((
-        data.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-        data.len(),
-    ))
 }
 
 /// A key from its file, without the newline that editors put at its end.

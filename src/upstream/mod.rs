@@ -1,5 +1,5 @@
-//! The way out: connections to providers. HTTP/1.1 is our own, TLS and HTTP/2
-//! are pingora's.
+//! The way out: connections to providers. HTTP/1.1 is our own, HTTP/2 is
+//! pingora's.
 //!
 //! One pool for the whole process; one `Line` for each provider of a
 //! configuration.
@@ -14,7 +14,7 @@ mod line;
 mod passing;
 mod place;
 mod post;
-mod transport;
+mod trust;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -22,12 +22,12 @@ use std::time::Duration;
 
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::v2::Connector;
-use pingora_rustls::{RootCertStore, load_platform_certs_incl_env_into_store};
 
 use self::exchange::Call;
 use self::line::Line;
 pub use self::passing::{Length, Passing};
 pub use self::post::Post;
+use self::trust::Trust;
 use crate::base::ProviderName;
 use crate::config::{Config, Provider, Target};
 use crate::seam::{Broken, Out};
@@ -38,10 +38,12 @@ const MAX_INTERIM: usize = 16;
 /// The process's connections to providers. Survives reloads.
 #[derive(Clone)]
 pub struct Pool {
-    /// Makes all connections, and keeps those that speak HTTP/2.
+    /// Keeps connections that speak HTTP/2.
     connector: Arc<Connector>,
     /// How many idle ones speak HTTP/1.1.
     idle: Arc<AtomicUsize>,
+    /// How everyone is met who says nothing else.
+    public: Trust,
 }
 
 impl Pool {
@@ -51,13 +53,12 @@ impl Pool {
     /// The system's certificates cannot be read, in one sentence.
     pub fn new() -> Result<Self, String> {
         // The connector reads them again, and panics where it cannot.
-        let mut store = RootCertStore::empty();
-        load_platform_certs_incl_env_into_store(&mut store)
-            .map_err(|error| format!("certificates (SSL_CERT_FILE, SSL_CERT_DIR): {error}"))?;
+        let public = Trust::public()?;
         let options = ConnectorOptions::new(idle::MOST);
         Ok(Self {
             connector: Arc::new(Connector::new(Some(options))),
             idle: Arc::default(),
+            public,
         })
     }
 }
@@ -70,11 +71,11 @@ pub struct Ways {
 }
 
 impl Ways {
-    /// Reads credential files; addresses are looked up when they are first
+    /// Reads credential and certificate files; addresses are looked up when they are first
     /// needed or in the background, those of `before` are kept.
     ///
     /// # Errors
-    /// A credential file that cannot be read, in one sentence.
+    /// A file that cannot be read, in one sentence.
     pub fn new(config: &Config, pool: &Pool, before: Option<&Self>) -> Result<Self, String> {
         let mut lines = Vec::with_capacity(config.providers.len());
         for provider in &config.providers {
@@ -145,11 +146,12 @@ impl Ways {
         }
     }
 
-    /// Reads credential files again that have changed; gives the providers
-    /// that have another credential now.
+    /// Reads credential and certificate files again that have changed; gives
+    /// the providers that have another credential now.
     pub fn refresh_credentials(&self) -> Vec<ProviderName> {
         let mut changed = Vec::new();
         for (name, line) in &self.lines {
+            line.refresh_trust(&self.pool.public);
             if line.refresh_credential() {
                 changed.push(name.clone());
             }

@@ -12,10 +12,12 @@ use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::v2::Connector;
 
 use super::http1::Session;
-use super::place::{Connection, Place};
-use super::transport::Transport;
+use super::place::{Connection, Place, Secured};
+use super::trust::Trust;
 use crate::config::{BaseUrl, HttpVersion};
 use crate::seam::{Broken, Head};
+use crate::tls::server_name;
+use crate::transport::Transport;
 use crate::wire::Body;
 
 /// Of an answer so much is read; nothing that is asked here says more.
@@ -31,6 +33,8 @@ pub struct Post {
     /// Where the last request went, and the way there.
     last: Mutex<Option<(BaseUrl, Arc<Place>)>>,
     idle: Arc<AtomicUsize>,
+    /// Nothing where the system's certificates cannot be read.
+    public: Option<Trust>,
 }
 
 impl Post {
@@ -41,6 +45,7 @@ impl Post {
             connector: Connector::new(Some(ConnectorOptions::new(NONE_KEPT))),
             last: Mutex::new(None),
             idle: Arc::default(),
+            public: Trust::public().ok(),
         }
     }
 
@@ -88,8 +93,9 @@ impl Post {
                 .map_err(|_| Broken::Connect)?
                 .collect(),
         };
+        let tls = url.tls.then(|| self.secured(url)).transpose()?;
         for address in addresses {
-            let place = self.place(url, address);
+            let place = self.place(url, address, tls.as_ref());
             if let Ok(opened) = place.open(&self.connector, false).await
                 && let Connection::Http1(transport) = opened.connection
             {
@@ -100,13 +106,24 @@ impl Post {
         Err(Broken::Connect)
     }
 
+    fn secured(&self, url: &BaseUrl) -> Result<Secured, Broken> {
+        let trust = self.public.as_ref().ok_or(Broken::Connect)?;
+        Ok(Secured {
+            name: server_name(&url.host).map_err(|_| Broken::Connect)?,
+            trust: trust.offering(HttpVersion::Http1),
+        })
+    }
+
     /// The place at an address: the last one, if it is that.
-    fn place(&self, url: &BaseUrl, address: SocketAddr) -> Arc<Place> {
+    fn place(&self, url: &BaseUrl, address: SocketAddr, tls: Option<&Secured>) -> Arc<Place> {
         let last = self.last.lock();
-        let is_last = |(at, place): &&(BaseUrl, Arc<Place>)| at == url && place.is_at(&address);
+        let is_last = |(at, place): &&(BaseUrl, Arc<Place>)| at == url && place.is(&address, tls);
         match last.as_ref().filter(is_last) {
             Some((_, place)) => Arc::clone(place),
-            None => Arc::new(Place::new(address, url, HttpVersion::Http1, &self.idle)),
+            None => {
+                let http = HttpVersion::Http1;
+                Arc::new(Place::new(address, tls.cloned(), url, http, &self.idle))
+            }
         }
     }
 }

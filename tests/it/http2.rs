@@ -1,7 +1,6 @@
 //! HTTP/2 on both sides.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -9,12 +8,12 @@ use h2::client::SendRequest;
 use http::{HeaderMap, Request};
 use serde_json::Value;
 use standin::mock::{At, Mock, Reply, Script};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
+use crate::authority::Authority;
 use crate::h2_provider::{Act, Decide, H2Provider};
 use crate::house::{Folder, House, providers, soon};
 use crate::talk::chat;
@@ -48,6 +47,14 @@ impl H2 {
     pub(crate) async fn to(at: SocketAddr) -> Self {
         let stream = TcpStream::connect(at).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream, at).await
+    }
+
+    /// Over a connection that is there.
+    pub(crate) async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        at: SocketAddr,
+    ) -> Self {
         let (send, connection) = soon("a handshake", h2::client::handshake(stream))
             .await
             .unwrap();
@@ -92,6 +99,18 @@ impl H2 {
 
     pub(crate) async fn chat(&self, models: &[&str], stream: bool) -> Answer {
         self.post(CHAT, &chat(models, stream)).await
+    }
+
+    /// Waits until the other end has said that it takes no more streams.
+    pub(crate) async fn refused(&self) {
+        let refused = async {
+            while self.send.clone().ready().await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon("a goodbye", refused).await;
+        let error = self.send.clone().ready().await.map(drop).unwrap_err();
+        assert!(error.is_go_away(), "{error}");
     }
 
     /// How the connection has ended.
@@ -324,28 +343,9 @@ async fn a_client_that_leaves_cancels_its_stream_only() {
 
 /// A certificate for `localhost` of a CA whose certificate is in the file.
 fn certified(folder: &Folder, protocols: &[&str]) -> (TlsAcceptor, std::path::PathBuf) {
-    let mut ca = rcgen::CertificateParams::new(vec![]).unwrap();
-    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca_key = rcgen::KeyPair::generate().unwrap();
-    let ca_certificate = ca.self_signed(&ca_key).unwrap();
-    let issuer = rcgen::Issuer::new(ca, ca_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let leaf = leaf.signed_by(&key, &issuer).unwrap();
-    let path = folder.write("ca.pem", &ca_certificate.pem());
-    let provider = tokio_rustls::rustls::crypto::ring::default_provider();
-    let config = ServerConfig::builder_with_provider(Arc::new(provider));
-    let config = config.with_safe_default_protocol_versions().unwrap();
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = config.with_no_client_auth();
-    let mut config = config
-        .with_single_cert(vec![leaf.der().clone()], key)
-        .unwrap();
-    config.alpn_protocols = protocols
-        .iter()
-        .map(|name| name.as_bytes().to_vec())
-        .collect();
-    (TlsAcceptor::from(Arc::new(config)), path)
+    let authority = Authority::new();
+    let path = folder.write("ca.pem", &authority.pem);
+    (authority.signs("localhost").server(protocols, None), path)
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
     reason = "helpers of tests fail their test"
 )]
 
+mod authority;
 mod books;
 mod house;
 mod known;
@@ -55,6 +56,7 @@ mod smoke;
 mod spans;
 mod status;
 mod streams;
+mod tls;
 mod trouble;
 mod upstream;
 mod usage;

@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::house::soon;
 
 /// One HTTP/1.1 connection.
-pub(crate) struct Talk {
-    pub stream: TcpStream,
+pub(crate) struct Talk<S = TcpStream> {
+    pub stream: S,
     host: SocketAddr,
     /// Read and not taken yet.
     buffer: Vec<u8>,
@@ -71,9 +71,16 @@ impl Talk {
     pub(crate) async fn to(at: SocketAddr) -> Self {
         let stream = soon("a connection", TcpStream::connect(at)).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream, at)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
+    /// Over a connection that is there.
+    pub(crate) fn over(stream: S, host: SocketAddr) -> Self {
         Self {
             stream,
-            host: at,
+            host,
             buffer: Vec::new(),
         }
     }
@@ -81,6 +88,7 @@ impl Talk {
     /// Sends bytes as they are.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
+        self.stream.flush().await.unwrap();
     }
 
     /// Sends a request; `headers` are lines without their ends.

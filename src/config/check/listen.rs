@@ -2,22 +2,24 @@
 
 use std::net::SocketAddr;
 
-use super::one_or_many;
 use super::provider::secret;
+use super::{Surroundings, one_or_many, tls};
 use crate::base::Secret;
-use crate::config::node::Node;
+use crate::config::keys::LISTENER;
+use crate::config::node::{Node, What};
 use crate::config::problem::{Found, Place};
 use crate::config::shape::{Fields, scalar};
+use crate::config::tls::Listen;
 
 /// Addresses to listen on; clients come in at 1000 of them at the most.
 pub(super) struct Listening {
-    pub(super) listen: Vec<SocketAddr>,
+    pub(super) listen: Vec<Listen>,
     pub(super) admin: SocketAddr,
     pub(super) admin_token: Option<Secret>,
 }
 
 impl Listening {
-    pub(super) fn read(fields: &Fields<'_>, found: &mut Found) -> Self {
+    pub(super) fn read(fields: &Fields<'_>, around: &dyn Surroundings, found: &mut Found) -> Self {
         let anonymous = fields.boolean("allow_anonymous", found).unwrap_or(true);
         let keyed = fields.node("keys").is_some();
         let admin_node = fields.node("admin");
@@ -26,27 +28,30 @@ impl Listening {
             None => fields.default("admin").and_then(|text| text.parse().ok()),
         };
         let listen = match fields.node("listen") {
-            Some(node) => addresses(node, found),
+            Some(node) => addresses(node, around, found),
             None => {
                 let address = fields.default("listen").map(str::parse);
                 address
                     .into_iter()
                     .flatten()
-                    .map(|address| (address, fields.place))
+                    .map(|address| (Listen { address, tls: None }, fields.place))
                     .collect()
             }
         };
-        for (at, (address, place)) in listen.iter().enumerate() {
-            if !anonymous && !keyed && !address.ip().to_canonical().is_loopback() {
+        for (at, (entry, place)) in listen.iter().enumerate() {
+            let address = entry.address;
+            let tls = entry.tls.as_ref();
+            let asks = keyed || tls.is_some_and(|tls| tls.client_ca_file.is_some());
+            if !anonymous && !asks && !address.ip().to_canonical().is_loopback() {
                 found.add(*place, "clients need no key here, so everyone who can reach this address could spend the providers' credit: give them `keys`, listen on 127.0.0.1, or set `allow_anonymous: true`");
             }
             if listen[..at]
                 .iter()
-                .any(|(other, _)| clash(*address, *other))
+                .any(|(other, _)| clash(address, other.address))
             {
                 found.add(*place, "this address is already listened on: leave it out");
             }
-            if admin.is_some_and(|admin| clash(*address, admin)) {
+            if admin.is_some_and(|admin| clash(address, admin)) {
                 // Reported where something is written that can be changed.
                 let place = if fields.node("listen").is_some() {
                     *place
@@ -67,7 +72,7 @@ impl Listening {
                     .ok()
             });
         Self {
-            listen: listen.into_iter().map(|(address, _)| address).collect(),
+            listen: listen.into_iter().map(|(entry, _)| entry).collect(),
             // What stands in for an unreadable one is never listened on.
             admin: admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             admin_token,
@@ -75,7 +80,7 @@ impl Listening {
     }
 }
 
-fn addresses(node: &Node, found: &mut Found) -> Vec<(SocketAddr, Place)> {
+fn addresses(node: &Node, around: &dyn Surroundings, found: &mut Found) -> Vec<(Listen, Place)> {
     let nodes = one_or_many(node);
     if nodes.is_empty() || nodes.len() > 1000 {
         found.add(
@@ -86,8 +91,23 @@ fn addresses(node: &Node, found: &mut Found) -> Vec<(SocketAddr, Place)> {
     }
     nodes
         .iter()
-        .filter_map(|node| address(node, "listen", found))
+        .filter_map(|node| entry(node, around, found))
         .collect()
+}
+
+/// An address alone, or a mapping that says more of it.
+fn entry(node: &Node, around: &dyn Surroundings, found: &mut Found) -> Option<(Listen, Place)> {
+    if !matches!(node.what, What::Map(_)) {
+        let (address, place) = address(node, "listen", found)?;
+        return Some((Listen { address, tls: None }, place));
+    }
+    let fields = Fields::of(node, &LISTENER, found);
+    let tls = fields.node("tls").is_some();
+    let tls = tls.then(|| tls::server(&fields.section("tls", found), around, found));
+    let (address, place) = address(fields.node("address")?, "address", found)?;
+    // What stands in for one that is wrong is never listened on.
+    let tls = tls.flatten();
+    Some((Listen { address, tls }, place))
 }
 
 fn address(node: &Node, name: &str, found: &mut Found) -> Option<(SocketAddr, Place)> {

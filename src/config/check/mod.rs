@@ -10,6 +10,7 @@ mod otlp;
 mod passthrough;
 mod price;
 mod provider;
+mod tls;
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -49,7 +50,7 @@ pub trait Surroundings {
 /// and what is returned must not be used.
 pub(super) fn config(root: &Node, around: &dyn Surroundings, found: &mut Found) -> Config {
     let fields = Fields::of(root, &ROOT, found);
-    let (mut config, usual) = frame(&fields, found);
+    let (mut config, usual) = frame(&fields, around, found);
     let mut by_name: Providers = HashMap::new();
     for (name, fields) in fields.sections("providers", found) {
         let index = config.providers.len();
@@ -113,8 +114,12 @@ pub(super) fn config(root: &Node, around: &dyn Surroundings, found: &mut Found) 
 
 /// Everything but providers and models; and the timeouts that hold where
 /// neither says otherwise.
-pub(super) fn frame(fields: &Fields<'_>, found: &mut Found) -> (Config, Timeouts) {
-    let listening = Listening::read(fields, found);
+pub(super) fn frame(
+    fields: &Fields<'_>,
+    around: &dyn Surroundings,
+    found: &mut Found,
+) -> (Config, Timeouts) {
+    let listening = Listening::read(fields, around, found);
     let failover = fields.section("failover", found);
     let shutdown = fields.section("shutdown", found);
     let config = Config {

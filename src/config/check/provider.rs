@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::Surroundings;
+use super::{Surroundings, tls};
 use crate::base::{ProviderName, Secret};
 use crate::config::catalogue::Known;
 use crate::config::meant::{Credential, HttpVersion, Provider, Timeouts};
@@ -16,6 +16,7 @@ use crate::config::problem::{Found, Place, shown, shown_key};
 use crate::config::shape::{self, Fields};
 use crate::config::url::base_url;
 use crate::dialect::Kind;
+use crate::tls::server_name;
 
 /// Bytes of a credential's file; the longest tokens have a few KiB.
 const MAX_KEY_FILE: usize = 64 << 10;
@@ -56,6 +57,12 @@ pub(super) fn provider(
     let kind = kind(fields, found);
     let url = fields.text("base_url", found).and_then(|(scalar, place)| {
         base_url(scalar.text.trim())
+            .and_then(|url| {
+                if url.tls {
+                    server_name(&url.host)?;
+                }
+                Ok(url)
+            })
             .map_err(|why| found.add(place, format!("`base_url` {why}")))
             .ok()
     });
@@ -68,6 +75,7 @@ pub(super) fn provider(
         Some("2") => HttpVersion::Http2,
         _ => HttpVersion::Auto,
     };
+    let tls = tls::client(fields, url.as_ref().map(|url| url.tls), around, found);
     let timeouts = timeouts(&fields.section("timeouts", found), usual, found);
     let known = url.as_ref().and_then(|url| Known::at(&url.host));
     let stream_usage = match (fields.node("stream_usage"), known) {
@@ -85,6 +93,7 @@ pub(super) fn provider(
         api_version,
         stream_usage,
         http,
+        tls,
         timeouts,
         rules: known.map(|known| known.rules.clone()).unwrap_or_default(),
         prices,
@@ -150,18 +159,22 @@ fn credential(fields: &Fields<'_>, around: &dyn Surroundings, found: &mut Found)
     Credential::None
 }
 
+/// Why a file that is named cannot be read.
+pub(super) fn unreadable(name: &str, error: &io::Error, path: &str) -> String {
+    let kind = error.kind();
+    let why = if kind == io::ErrorKind::NotFound {
+        "there is no such file".to_owned()
+    } else {
+        kind.to_string()
+    };
+    format!("`{name}` cannot be read: {why} (path: {path})")
+}
+
 /// Whether a file holds a credential now. It is read again when it is used.
 fn readable(path: &Scalar, around: &dyn Surroundings) -> Result<(), String> {
     let shown = path.shown();
-    let bytes = around.file(Path::new(&*path.text)).map_err(|error| {
-        let kind = error.kind();
-        let why = if kind == io::ErrorKind::NotFound {
-            "there is no such file".to_owned()
-        } else {
-            kind.to_string()
-        };
-        format!("`api_key_file` cannot be read: {why} (path: {shown})")
-    })?;
+    let bytes = around.file(Path::new(&*path.text));
+    let bytes = bytes.map_err(|error| unreadable("api_key_file", &error, &shown))?;
     if bytes.len() > MAX_KEY_FILE {
         return Err(format!(
             "{shown} is larger than 64 KiB, so it holds no credential alone"

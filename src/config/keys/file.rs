@@ -4,6 +4,7 @@ use super::client::CLIENT;
 use super::ledger::{self, LEDGER};
 use super::otlp::{self, OTLP};
 use super::price::PRICE;
+use super::tls::{self, LISTENER};
 use super::{Form, Section, TIME, key, with};
 
 /// The whole file.
@@ -13,9 +14,9 @@ pub(in crate::config) static ROOT: Section = Section {
     keys: &[
         with(
             "listen",
-            Form::Addresses,
+            Form::Addresses(&LISTENER),
             "127.0.0.1:8080",
-            "Where clients come in: an IP address and a port, or a list of them. Port 0 lets the system choose.",
+            "Where clients come in: an IP address and a port, or a list of them. Port 0 lets the system choose. An entry that speaks TLS is a mapping: `{ address: 0.0.0.0:8443, tls: { cert_file: PATH, key_file: PATH } }`.",
         ),
         with(
             "admin",
@@ -205,6 +206,7 @@ static PROVIDER: Section = Section {
             "auto",
             "The HTTP version it is spoken to in. `auto`: what TLS negotiates, HTTP/1.1 without TLS.",
         ),
+        key("tls", Form::Section(&tls::CLIENT), tls::CLIENT_DOC),
         key(
             "timeouts",
             Form::Section(&TIMEOUTS),

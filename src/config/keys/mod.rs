@@ -9,10 +9,12 @@ mod known;
 mod price;
 mod ledger;
 mod otlp;
+mod tls;
 
 pub(super) use file::ROOT;
 pub(super) use known::CATALOGUE;
 pub(super) use price::PRICES;
+pub(super) use tls::LISTENER;
 
 use crate::outcome::Outcome;
 
@@ -23,8 +25,8 @@ pub(super) enum Form {
     Anything,
     /// `IP:PORT`
     Address,
-    /// One address, or a list of them.
-    Addresses,
+    /// One address, or a list of them; each alone, or a mapping that says more.
+    Addresses(&'static Section),
     /// `true` or `false`
     Bool,
     /// One of these words.

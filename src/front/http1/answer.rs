@@ -139,7 +139,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http1<T> {
     /// Ends the connection in the middle of an answer.
     pub(in crate::front) async fn break_off(&mut self) {
         self.closes = true;
-        if self.flush().await.is_ok() {
+        self.is_cut = true;
+        // Where only the connection's end is the body's, TLS tells one that is
+        // meant from one that is not: nothing is said here.
+        if self.flush().await.is_ok() && self.framing != Framing::Bare {
             // An error says that it has ended already.
             let _ = self.transport.shutdown().await;
         }

@@ -30,6 +30,7 @@ use self::out::Out;
 use super::body::{Body, Lost};
 use crate::patience::within;
 use crate::seam::Gone;
+use crate::transport::Transport;
 use crate::wire::http1::{Chunk, Malformed};
 
 /// What is read at once: more than most requests are long, and little enough
@@ -78,6 +79,21 @@ pub(super) struct Http1<T> {
     /// No request follows this one.
     closes: bool,
     framing: Framing,
+    /// The answer was broken off: its end is to look like none.
+    is_cut: bool,
+}
+
+/// How long a client may take to be told that its connection ends.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+impl Http1<Transport> {
+    /// Tells the client that the connection ends, where closing it does not.
+    pub(super) async fn goodbye(&mut self) {
+        if self.transport.is_tls() && !self.is_cut {
+            // Whoever does not listen is not told.
+            let _ = within(GOODBYE, self.transport.goodbye()).await;
+        }
+    }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Http1<T> {
@@ -92,6 +108,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http1<T> {
             left: Left::NONE,
             closes: false,
             framing: Framing::Bare,
+            is_cut: false,
         }
     }
 

@@ -30,11 +30,17 @@ pub(super) struct Out {
     pieces: Vec<Bytes>,
     /// How many of `pieces` are out.
     passed: usize,
+    /// What is out may still wait in the connection.
+    is_held: bool,
 }
 
 impl Out {
-    /// Everything is out.
+    /// Everything is out, and on its way.
     pub(super) fn is_empty(&self) -> bool {
+        self.is_written() && !self.is_held
+    }
+
+    fn is_written(&self) -> bool {
         self.gone == self.gathered.len() && self.passed == self.pieces.len()
     }
 
@@ -83,7 +89,7 @@ impl Out {
         context: &mut Context<'_>,
         to: &mut T,
     ) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
+        while !self.is_written() {
             let gathered = self.gathered.get(self.gone..).unwrap_or_default();
             let pieces = self.pieces.get(self.passed..).unwrap_or_default();
             let to = Pin::new(&mut *to);
@@ -102,9 +108,12 @@ impl Out {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 wrote => self.pass(wrote),
             }
+            self.is_held = true;
         }
         self.clear();
-        Pin::new(to).poll_flush(context)
+        ready!(Pin::new(to).poll_flush(context))?;
+        self.is_held = false;
+        Poll::Ready(Ok(()))
     }
 
     /// So many more bytes are out.
@@ -151,6 +160,8 @@ mod tests {
         asked: usize,
         writes: usize,
         got: Vec<u8>,
+        /// So many flushes have to wait.
+        holds: usize,
     }
 
     impl AsyncWrite for Narrow {
@@ -186,7 +197,12 @@ mod tests {
             true
         }
 
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.holds > 0 {
+                self.holds -= 1;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Poll::Ready(Ok(()))
         }
 
@@ -253,6 +269,21 @@ mod tests {
             out(&mut this, &mut to).await;
             assert!(to.got == wanted, "{takes}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_connection_still_holds_is_not_forgotten() {
+        let (mut this, mut to) = (Out::default(), narrow(usize::MAX));
+        to.holds = 2;
+        this.put(b"an event");
+        for _ in 0..2 {
+            let once = poll_fn(|context| Poll::Ready(this.poll_out(context, &mut to)));
+            assert!(once.await.is_pending());
+            assert!(!this.is_empty());
+        }
+        out(&mut this, &mut to).await;
+        assert!(this.is_empty());
+        assert_eq!((to.writes, &*to.got), (1, &b"an event"[..]));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! A client's connection as bytes, as pingora's HTTP/2 wants it: what is
+//! A connection as bytes, as pingora's HTTP/2 wants it: what is
 //! written goes out in as few packets as it can, and one that lies idle keeps
 //! no buffers.
 
@@ -30,9 +30,9 @@ const GATHERED: usize = 16 << 10;
 /// What a connection may keep for its next write.
 const KEPT: usize = SMALL;
 
-/// A client's connection.
+/// A connection, as pingora takes it.
 #[derive(Debug)]
-pub(super) struct Socket<T> {
+pub struct Socket<T> {
     inner: T,
     id: UniqueIDType,
     /// Read and not yet taken, from `taken` on.
@@ -44,7 +44,7 @@ pub(super) struct Socket<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Socket<T> {
     /// `come` has been read from it before.
-    pub(super) fn new(inner: T, id: UniqueIDType, come: &[u8]) -> Self {
+    pub fn new(inner: T, id: UniqueIDType, come: &[u8]) -> Self {
         Self {
             inner,
             id,
