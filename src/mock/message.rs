@@ -30,6 +30,7 @@ impl Message {
             | Said::Models(_)
             | Said::Words(_) => Writer::new(reply).write(seen, &mut closes),
         };
+        let steps = interrupted(steps, &reply.events);
         Self {
             steps: match reply.trickle {
                 Some((bytes, pause)) => trickled(steps, bytes, pause),
@@ -225,7 +226,7 @@ impl<'a> Writer<'a> {
             .iter()
             .filter_map(|(place, _)| match place {
                 At::Byte(at) if *at > self.written && *at < end => Some(*at),
-                At::Byte(_) | At::End | At::Event(_) | At::Head | At::Start => None,
+                At::Byte(_) | At::End | At::Event(_) | At::Head | At::Start | At::Wire(_) => None,
             })
             .collect();
         places.sort_unstable();
@@ -264,6 +265,44 @@ impl<'a> Writer<'a> {
             self.steps.push(Step::Send(self.out.split().freeze()));
         }
     }
+}
+
+/// The same steps, and what is to happen after so many bytes of them.
+fn interrupted(steps: Vec<Step>, events: &[(At, Step)]) -> Vec<Step> {
+    let mut places: Vec<(usize, &Step)> = events
+        .iter()
+        .filter_map(|(place, step)| match place {
+            At::Wire(at) => Some((*at, step)),
+            At::Byte(_) | At::End | At::Event(_) | At::Head | At::Start => None,
+        })
+        .collect();
+    if places.is_empty() {
+        return steps;
+    }
+    places.sort_by_key(|(at, _)| *at);
+    let mut places = places.into_iter().peekable();
+    let mut all = Vec::with_capacity(steps.len() + 2);
+    let mut written = 0;
+    for step in steps {
+        let Step::Send(mut bytes) = step else {
+            all.push(step);
+            continue;
+        };
+        let end = written + bytes.len();
+        while let Some((at, event)) = places.next_if(|(at, _)| *at <= end) {
+            let before = bytes.split_to(at - written);
+            written = at;
+            if !before.is_empty() {
+                all.push(Step::Send(before));
+            }
+            all.push(event.clone());
+        }
+        if !bytes.is_empty() {
+            all.push(Step::Send(bytes));
+        }
+        written = end;
+    }
+    all
 }
 
 /// The same bytes in pieces of this size.

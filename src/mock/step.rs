@@ -78,6 +78,10 @@ pub enum At {
     Event(usize),
     /// After the body; of a chunked one the closing `0` chunk is still missing.
     End,
+    /// After so many bytes of the whole answer as it goes over the wire, status
+    /// line, headers and framing among them. What is beyond its end has no
+    /// effect.
+    Wire(usize),
 }
 
 /// How the body's end is told. The last three are or may be wrong.

@@ -42,6 +42,28 @@ async fn an_answer_breaks_off_where_it_is_told() {
 }
 
 #[tokio::test]
+async fn an_answer_can_break_off_after_every_byte_of_it() {
+    let mock = Mock::start(numbers()).await.unwrap();
+    let mut peer = Peer::to(&mock).await;
+    peer.chat(true).await;
+    let whole = peer.until("\r\n0\r\n\r\n").await;
+    for place in 0..=whole.len() {
+        let cut = wire(numbers().cut(At::Wire(place))).await;
+        assert_eq!(cut, (whole[..place].to_owned(), Ok(())), "{place}");
+        let slow = numbers().trickle(7, Duration::ZERO);
+        let reset = wire(slow.reset(At::Wire(place))).await;
+        let broken = Err(io::ErrorKind::ConnectionReset);
+        assert_eq!(reset, (whole[..place].to_owned(), broken), "{place}");
+    }
+    // Beyond the end nothing happens to the connection.
+    mock.play(numbers().cut(At::Wire(whole.len() + 1)));
+    for _ in 0..2 {
+        peer.chat(true).await;
+        assert_eq!(peer.until("\r\n0\r\n\r\n").await, whole);
+    }
+}
+
+#[tokio::test]
 async fn raw_steps_are_all_that_is_sent() {
     let steps = [Step::send("HTTP/1.1 2"), Step::send("00 OK\r\n"), Step::Cut];
     assert_eq!(
