@@ -1,6 +1,8 @@
 //! The requests of a run: each is made from the seed and its number alone, so
 //! that a failure can be looked at again.
 
+use std::fmt;
+
 use serde_json::{Value, json};
 use standin::mock::roll;
 
@@ -122,6 +124,15 @@ impl Ask {
         let body = with_prompt(&"x".repeat(bytes.saturating_sub(bare)));
         let candidates = candidates.iter().copied().map(str::to_owned).collect();
         Self::new(number, kind, candidates, false, &body)
+    }
+
+    /// The same with one header more.
+    pub(crate) fn header(mut self, name: &str, value: impl fmt::Display) -> Self {
+        let line = format!("\r\n{name}: {value}");
+        let request_line = self.bytes.iter().position(|byte| *byte == b'\r');
+        let at = request_line.unwrap_or(0);
+        self.bytes.splice(at..at, line.into_bytes());
+        self
     }
 
     fn new(

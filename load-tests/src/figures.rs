@@ -1,6 +1,9 @@
-//! What the kernel knows of a process.
+//! What the kernel knows of a process, and signals to it.
 
 use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Clock ticks in a second in /proc: 100 on every Linux that user space sees.
 const TICKS: f64 = 100.0;
@@ -57,6 +60,25 @@ pub(crate) fn threads(pid: u32) -> Result<Duration, String> {
         all += Duration::from_nanos(ran);
     }
     Ok(all)
+}
+
+/// Its open descriptors.
+pub(crate) fn descriptors(pid: u32) -> Result<u64, String> {
+    let folder = format!("/proc/{pid}/fd");
+    let open = std::fs::read_dir(&folder).map_err(|error| format!("{folder}: {error}"))?;
+    Ok(open.fold(0, |all, _| all + 1))
+}
+
+/// How many threads it has.
+pub(crate) fn thread_count(pid: u32) -> Result<u64, String> {
+    status(pid, "Threads:")
+}
+
+/// Sends it a signal.
+pub(crate) fn signal(pid: u32, signal: Signal) -> Result<(), String> {
+    let failed = |why: String| format!("{signal} to {pid}: {why}");
+    let pid = i32::try_from(pid).map_err(|error| failed(error.to_string()))?;
+    kill(Pid::from_raw(pid), signal).map_err(|error| failed(error.to_string()))
 }
 
 fn read(path: &str) -> Result<String, String> {

@@ -58,6 +58,18 @@ impl Line {
 
     /// Sends a request and takes its whole answer.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<Answer, String> {
+        match self.receive(request).await? {
+            (answer, None) => Ok(answer),
+            (_, Some(why)) => Err(why),
+        }
+    }
+
+    /// Sends a request and takes what there is of its answer; beside one whose
+    /// body broke off stands why.
+    pub(crate) async fn receive(
+        &mut self,
+        request: &[u8],
+    ) -> Result<(Answer, Option<String>), String> {
         if !self.buffer.is_empty() {
             return Err(format!("bytes behind the last answer: {:?}", self.buffer));
         }
@@ -70,18 +82,23 @@ impl Line {
             body: Bytes::new(),
         };
         let has = |name| answer.headers.iter().any(|(have, _)| have == name);
-        answer.body = match (has("content-length"), has("transfer-encoding")) {
+        let mut body = BytesMut::new();
+        let read = match (has("content-length"), has("transfer-encoding")) {
             (true, false) => {
                 let length = answer.header("content-length")?.parse();
                 let length = length.map_err(|_| "bad content-length")?;
-                self.take(length).await?
+                let read = self.take(length).await;
+                let all = read.as_ref().unwrap_or(&self.buffer);
+                body.extend_from_slice(all);
+                read.map(drop)
             }
             (false, true) if answer.header("transfer-encoding")? == "chunked" => {
-                self.chunks().await?
+                self.chunks(&mut body).await
             }
             _ => return Err(format!("in doubt how long: {:?}", answer.headers)),
         };
-        Ok(answer)
+        answer.body = body.freeze();
+        Ok((answer, read.err()))
     }
 
     async fn head(&mut self) -> Result<(u16, Vec<(String, String)>), String> {
@@ -105,8 +122,7 @@ impl Line {
         Ok((status, headers))
     }
 
-    async fn chunks(&mut self) -> Result<Bytes, String> {
-        let mut body = BytesMut::new();
+    async fn chunks(&mut self, body: &mut BytesMut) -> Result<(), String> {
         loop {
             let end = self.find(b"\r\n").await?;
             let line = self.buffer.split_to(end + 2);
@@ -118,7 +134,7 @@ impl Line {
                 return Err("a chunk without its end".to_owned());
             }
             if size == 0 {
-                return Ok(body.freeze());
+                return Ok(());
             }
             body.extend_from_slice(&chunk[..size]);
         }
@@ -137,11 +153,11 @@ impl Line {
         }
     }
 
-    async fn take(&mut self, length: usize) -> Result<Bytes, String> {
+    async fn take(&mut self, length: usize) -> Result<BytesMut, String> {
         while self.buffer.len() < length {
             self.more().await?;
         }
-        Ok(self.buffer.split_to(length).freeze())
+        Ok(self.buffer.split_to(length))
     }
 
     async fn more(&mut self) -> Result<(), String> {

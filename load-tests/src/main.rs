@@ -1,7 +1,7 @@
 //! Drives the real `standin` binary against scripted providers, and requires
 //! that every single answer is right.
 //!
-//! `chaos` makes candidates fail in every way; `burst`, `outage` and `skip`
+//! `chaos` makes candidates fail in every way, `faults` all else too; `burst`, `outage` and `skip`
 //! look at what the proxy remembers of that; `ledger` at what it costs to write
 //! usage down; `reload` swaps the configuration all the while; `mock` runs the providers (and,
 //! where asked for, the proxy before them) as a process of its own, for these,
@@ -13,6 +13,7 @@ mod chaos;
 mod client;
 mod compare;
 mod crowd;
+mod faults;
 mod figures;
 mod folder;
 mod ledger;
@@ -32,6 +33,7 @@ mod verdict;
 mod walk;
 
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -97,6 +99,30 @@ enum Command {
     /// Measures Standin beside nginx, a bare pingora proxy and the provider
     /// itself, all in one run
     Compare(compare::Options),
+    /// Kills providers, cuts answers at every byte, delays them, changes
+    /// addresses, fills the disk and reloads, all under load; fails if a
+    /// request is neither answered nor visibly cut, if one hangs or is lost,
+    /// or if memory grows
+    Faults {
+        /// For how many minutes
+        #[arg(long, default_value_t = 60.0)]
+        minutes: f64,
+        /// How many clients at the same time, each on one connection
+        #[arg(long, default_value_t = 64)]
+        connections: usize,
+        /// What the dice start from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Kills standin itself again and again instead
+        #[arg(long)]
+        deaths: bool,
+        /// Print one JSON object instead of the table
+        #[arg(long)]
+        json: bool,
+        /// The binary to test; else it is built, in the profile of this one
+        #[arg(long, value_name = "PATH")]
+        standin: Option<PathBuf>,
+    },
     /// Counts the instructions of a request under valgrind; fails where they
     /// are more than the reference says
     Instructions(compare::instructions::Options),
@@ -128,9 +154,12 @@ enum Command {
     /// Runs scripted providers until standard input ends; prints where they
     /// are as one line of JSON, then answers commands (see load-tests/README.md)
     Mock {
-        /// What they do: `chaos`, `chaos-live`, `live`, `outage`, `priced`, `sdk` or `watch`
+        /// What they do: `chaos`, `chaos-live`, `faults/PROVIDER`, `live`, `outage`, `priced`, `sdk` or `watch`
         #[arg(long)]
         script: String,
+        /// Where they listen
+        #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
+        host: Ipv4Addr,
         /// The first one's port, the others' follow; 0: any
         #[arg(long, default_value_t = 0)]
         port: u16,
@@ -249,6 +278,24 @@ async fn run(command: Command) -> Result<(), String> {
                 chaos::run(&options, proxy::binary(standin).await?).await
             }
             Command::Compare(options) => compare::run(options).await,
+            Command::Faults {
+                minutes,
+                connections,
+                seed,
+                deaths,
+                json,
+                standin,
+            } => {
+                let time = Duration::try_from_secs_f64(minutes * 60.0);
+                let options = faults::Options {
+                    time: time.map_err(|error| format!("--minutes: {error}"))?,
+                    connections,
+                    seed,
+                    deaths,
+                    json,
+                };
+                faults::run(&options, proxy::binary(standin).await?).await
+            }
             Command::Instructions(options) => {
                 let standin = proxy::binary(options.standin.clone()).await?;
                 compare::instructions::run(&options, standin).await
@@ -269,11 +316,15 @@ async fn run(command: Command) -> Result<(), String> {
             }
             Command::Mock {
                 script,
+                host,
                 port,
                 seed,
                 standin,
                 ledger,
-            } => stage::run(&script, port, seed, standin, ledger).await,
+            } => {
+                let at = SocketAddr::from((host, port));
+                stage::run(&script, at, seed, standin, ledger).await
+            }
             Command::Outage {
                 connections,
                 seed,

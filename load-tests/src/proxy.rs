@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
+use nix::sys::signal::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
-use crate::say;
+use crate::{figures, say};
 
 /// A running `standin serve`, killed when it is dropped.
 #[derive(Debug)]
@@ -26,17 +27,23 @@ impl Proxy {
     /// Starts it with this configuration and waits until it listens.
     pub(crate) async fn start(binary: &Path, yaml: &str) -> Result<Self, String> {
         // A pipe is a file too, and leaves nothing behind.
-        Self::with(binary, Path::new("/dev/stdin"), yaml).await
+        Self::with(Command::new(binary), Path::new("/dev/stdin"), yaml).await
     }
 
     /// The same with a configuration that is in a file.
     pub(crate) async fn start_at(binary: &Path, path: &Path) -> Result<Self, String> {
-        Self::with(binary, path, "").await
+        Self::start_by(Command::new(binary), path).await
     }
 
-    async fn with(binary: &Path, path: &Path, yaml: &str) -> Result<Self, String> {
-        let failed = |what: &str| format!("{}: {what}", binary.display());
-        let mut child = Command::new(binary)
+    /// The same by another command, which becomes the binary.
+    pub(crate) async fn start_by(command: Command, path: &Path) -> Result<Self, String> {
+        Self::with(command, path, "").await
+    }
+
+    async fn with(mut command: Command, path: &Path, yaml: &str) -> Result<Self, String> {
+        let name = PathBuf::from(command.as_std().get_program());
+        let failed = |what: &str| format!("{}: {what}", name.display());
+        let mut child = command
             .args(["serve", "-c"])
             .arg(path)
             .stdin(Stdio::piped())
@@ -66,15 +73,32 @@ impl Proxy {
     /// Reads its log, so that it never waits for a reader, and hands warnings
     /// on; returns when it has ended, which it should not.
     pub(crate) async fn ended(&mut self) -> String {
-        while let Ok(Some(line)) = self.log.next_line().await {
-            if is_news(&line) {
+        let tell = |line: &str| {
+            if is_news(line) {
                 say(&format!("standin: {line}"));
             }
-        }
-        match self.child.wait().await {
+        };
+        match self.watched(tell).await {
             Ok(status) => format!("standin ended: {status}"),
-            Err(error) => format!("standin cannot be waited for: {error}"),
+            Err(error) => error,
         }
+    }
+
+    /// Shows each line of its log until it has ended; how it did.
+    pub(crate) async fn watched(
+        &mut self,
+        mut look: impl FnMut(&str),
+    ) -> Result<ExitStatus, String> {
+        while let Ok(Some(line)) = self.log.next_line().await {
+            look(&line);
+        }
+        let ended = self.child.wait().await;
+        ended.map_err(|error| format!("standin cannot be waited for: {error}"))
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), String> {
+        figures::signal(self.pid, signal)
     }
 }
 

@@ -2,7 +2,8 @@
 //! one process that ends when its standard input does. So nothing is left
 //! behind, however the process that started it comes to its end.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -17,11 +18,12 @@ use crate::{print, scene};
 /// Plays a script until standard input ends.
 pub(crate) async fn run(
     script: &str,
-    port: u16,
+    at: SocketAddr,
     seed: u64,
     standin: Option<PathBuf>,
     ledger: Option<PathBuf>,
 ) -> Result<(), String> {
+    let port = at.port();
     let mut scene = scene::named(script, seed)?;
     if let Some(path) = ledger {
         scene.config += &format!("ledger: {{ path: {path:?} }}\n");
@@ -33,7 +35,7 @@ pub(crate) async fn run(
             0 => 0,
             _ => ports.next().ok_or("no port is left")?,
         };
-        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let at = SocketAddr::new(at.ip(), port);
         let mock = Mock::bind(at, script).await;
         players.push(Player {
             name,
@@ -204,40 +206,23 @@ fn request(seen: &Seen) -> Value {
     })
 }
 
-/// The same as a child process. It ends when this is dropped.
+/// Scripted providers as a child process. It ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Players {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Lines<BufReader<ChildStdout>>,
-    /// Where clients of the proxy come in.
-    pub(crate) listen: SocketAddr,
-    /// The proxy's admin port.
-    pub(crate) admin: SocketAddr,
-    /// The proxy's process.
-    pub(crate) pid: u32,
+    /// Where they are, as the process says.
+    pub(crate) places: Value,
 }
 
-impl Stage {
-    /// Starts the providers of this script and the proxy before them.
-    pub(crate) async fn start(script: &str, seed: u64, standin: &Path) -> Result<Self, String> {
-        Self::with(script, seed, standin, None).await
-    }
-
-    /// The same, with a ledger there where one is wanted.
-    pub(crate) async fn with(
-        script: &str,
-        seed: u64,
-        standin: &Path,
-        ledger: Option<&Path>,
-    ) -> Result<Self, String> {
+impl Players {
+    /// Starts `mock` with these arguments.
+    pub(crate) async fn start(script: &str, seed: u64, more: &[&OsStr]) -> Result<Self, String> {
         let own = std::env::current_exe().map_err(|error| format!("own executable: {error}"))?;
         let mut child = Command::new(own)
             .args(["mock", "--script", script, "--seed", &seed.to_string()])
-            .arg("--standin")
-            .arg(standin)
-            .args(ledger.map(|_| "--ledger"))
-            .args(ledger)
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -247,18 +232,12 @@ impl Stage {
         let mut stdout = BufReader::new(stdout).lines();
         let line = stdout.next_line().await.ok().flatten();
         let line = line.ok_or("the mock process has not started")?;
-        let places: Value = serde_json::from_str(&line).map_err(|error| error.to_string())?;
-        let proxy = &places["standin"];
-        let address = |name: &str| proxy[name].as_str().and_then(|at| at.parse().ok());
-        let pid = proxy["pid"].as_u64().and_then(|pid| pid.try_into().ok());
+        let places = serde_json::from_str(&line).map_err(|error| error.to_string())?;
         Ok(Self {
             child,
             stdin,
             stdout,
-            listen: address("listen").ok_or("the mock process does not say where standin is")?,
-            admin: address("admin")
-                .ok_or("the mock process does not say where its admin port is")?,
-            pid: pid.ok_or("the mock process does not say which process standin is")?,
+            places,
         })
     }
 
@@ -288,5 +267,71 @@ impl Stage {
         drop(self.stdin.take());
         let ended = self.child.wait().await;
         ended.map_err(|error| format!("mock: {error}")).map(drop)
+    }
+
+    /// The same with SIGKILL: it finishes nothing.
+    pub(crate) async fn kill(mut self) -> Result<(), String> {
+        let killed = self.child.kill().await;
+        killed.map_err(|error| format!("mock: {error}"))
+    }
+}
+
+/// The same with the proxy before them.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    players: Players,
+    /// Where clients of the proxy come in.
+    pub(crate) listen: SocketAddr,
+    /// The proxy's admin port.
+    pub(crate) admin: SocketAddr,
+    /// The proxy's process.
+    pub(crate) pid: u32,
+}
+
+impl Stage {
+    /// Starts the providers of this script and the proxy before them.
+    pub(crate) async fn start(script: &str, seed: u64, standin: &Path) -> Result<Self, String> {
+        Self::with(script, seed, standin, None).await
+    }
+
+    /// The same, with a ledger there where one is wanted.
+    pub(crate) async fn with(
+        script: &str,
+        seed: u64,
+        standin: &Path,
+        ledger: Option<&Path>,
+    ) -> Result<Self, String> {
+        let mut more = vec![OsStr::new("--standin"), standin.as_os_str()];
+        more.extend(
+            ledger
+                .iter()
+                .flat_map(|path| [OsStr::new("--ledger"), path.as_os_str()]),
+        );
+        let players = Players::start(script, seed, &more).await?;
+        let proxy = &players.places["standin"];
+        let address = |name: &str| proxy[name].as_str().and_then(|at| at.parse().ok());
+        let pid = proxy["pid"].as_u64().and_then(|pid| pid.try_into().ok());
+        Ok(Self {
+            listen: address("listen").ok_or("the mock process does not say where standin is")?,
+            admin: address("admin")
+                .ok_or("the mock process does not say where its admin port is")?,
+            pid: pid.ok_or("the mock process does not say which process standin is")?,
+            players,
+        })
+    }
+
+    /// Gives it one of its commands; its answer.
+    pub(crate) async fn tell(&mut self, command: &str) -> Result<Value, String> {
+        self.players.tell(command).await
+    }
+
+    /// Returns when it has ended by itself.
+    pub(crate) async fn ended(&mut self) -> String {
+        self.players.ended().await
+    }
+
+    /// Ends it and waits for that.
+    pub(crate) async fn end(self) -> Result<(), String> {
+        self.players.end().await
     }
 }

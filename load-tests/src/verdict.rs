@@ -41,6 +41,61 @@ pub(crate) fn verdict(ask: &Ask, answer: &Answer) -> Result<Walk, String> {
     walk(ask, who, answer.header("x-standin-attempts")?)
 }
 
+/// The walk to an answer that visibly broke off after commit, and of which
+/// what there is is right; else what is wrong. `is_broken`: the connection
+/// ended with it.
+pub(crate) fn cut(ask: &Ask, answer: &Answer, is_broken: bool) -> Result<Walk, String> {
+    if answer.status != 200 {
+        return Err(format!("status {}", answer.status));
+    }
+    let who = answer.header("x-standin-model")?;
+    same("x-test-id", answer.header("x-test-id")?, &ask.id)?;
+    let body = std::str::from_utf8(&answer.body).map_err(|_| "a body that is not text")?;
+    match (ask.kind.is_stream(), is_broken) {
+        (true, _) => beginning(ask, who, body, is_broken)?,
+        (false, true) => {}
+        (false, false) => return Err("a plain answer that is wrong".to_owned()),
+    }
+    walk(ask, who, answer.header("x-standin-attempts")?)
+}
+
+/// Events that begin the right answer, and an error at their end, or at least
+/// no end of their own.
+fn beginning(ask: &Ask, who: &str, body: &str, is_broken: bool) -> Result<(), String> {
+    let (events, rest) = body.rsplit_once("\n\n").unwrap_or(("", body));
+    if !is_broken && !rest.is_empty() {
+        return Err("a stream that ends within an event".to_owned());
+    }
+    let mut words = String::new();
+    let mut is_error = false;
+    let data = events
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "));
+    for event in data {
+        if is_error || event == "[DONE]" || event.contains("\"response.completed\"") {
+            return Err(format!("{event:?} in an answer that broke off"));
+        }
+        let event = parsed(event)?;
+        is_error = event["error"].is_object();
+        let model = event.get("model").or(event["response"].get("model"));
+        if let Some(model) = model {
+            same("an event's model", text(model), who)?;
+        }
+        words += text(&event["choices"][0]["delta"]["content"]);
+        words += text(&event["choices"][0]["text"]);
+        if event["type"] == "response.output_text.delta" {
+            words += text(&event["delta"]);
+        }
+    }
+    if !is_broken && !is_error {
+        return Err("a clean end of half an answer".to_owned());
+    }
+    match said(ask).starts_with(&words) {
+        true => Ok(()),
+        false => Err(format!("it began with {words:?}")),
+    }
+}
+
 fn same(what: &str, is: &str, expected: &str) -> Result<(), String> {
     if is == expected {
         Ok(())
@@ -171,4 +226,69 @@ fn responses(ask: &Ask, who: &str, events: &[&str]) -> Result<(), String> {
     let whole = &last["response"]["output"][0]["content"][0]["text"];
     same("final text", text(whole), &words)?;
     same("text", &words, &said(ask))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::*;
+
+    fn ask(kind: Kind) -> Ask {
+        let mut asks = (0..).map(|number| Ask::drawn(1, number, vec!["a/m".to_owned()]));
+        asks.find(|ask| ask.kind == kind).unwrap()
+    }
+
+    /// What became of an answer to it, with this body.
+    fn judged(kind: Kind, body: &str, is_broken: bool) -> Result<Walk, String> {
+        let ask = ask(kind);
+        let headers = [
+            ("x-standin-model", "a/m"),
+            ("x-test-id", &ask.id),
+            ("x-standin-attempts", "a/m=200"),
+        ];
+        let answer = Answer {
+            status: 200,
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            body: Bytes::from(body.replace("ID", &ask.id)),
+        };
+        cut(&ask, &answer, is_broken)
+    }
+
+    fn event(words: &str) -> String {
+        let event = json!({ "model": "a/m", "choices": [{ "delta": { "content": words } }] });
+        format!("data: {event}\n\n")
+    }
+
+    const ERROR: &str = "data: {\"error\":{\"message\":\"it broke off\"}}\n\n";
+
+    #[test]
+    fn a_stream_that_tells_of_its_cut_is_visibly_cut() {
+        let words = event("ID one");
+        judged(Kind::ChatStream, &format!("{words}{ERROR}"), false).unwrap();
+        judged(Kind::ChatStream, &format!("{words}data: {{\"mo"), true).unwrap();
+        judged(Kind::Chat, "{\"id\":", true).unwrap();
+    }
+
+    #[test]
+    fn what_looks_whole_wrong_or_foreign_is_not() {
+        let words = event("ID one");
+        let foreign = words.replace("a/m", "b/m");
+        for (body, is_broken) in [
+            (words.clone(), false),
+            (format!("{words}{ERROR}data: [DONE]\n\n"), false),
+            (format!("{words}data: [DONE]\n\n"), true),
+            (format!("{words}{ERROR}{words}"), false),
+            (format!("{words}data: {{\"mo"), false),
+            (format!("{foreign}{ERROR}"), false),
+            (format!("{}{ERROR}", event("tid-00000099z one")), false),
+        ] {
+            let judged = judged(Kind::ChatStream, &body, is_broken);
+            assert!(judged.is_err(), "{body:?}, {is_broken}");
+        }
+        assert!(judged(Kind::Chat, "{}", false).is_err());
+    }
 }

@@ -93,7 +93,7 @@ fn failing(seed: u64, name: &'static str) -> Script {
 }
 
 /// Answers in each of the ways in which answers come.
-fn steady(seed: u64) -> Script {
+pub(super) fn steady(seed: u64) -> Script {
     let answer = || Reply::answer(WORDS).echo().header(MODE, WELL);
     Script::at_head(move |seen| {
         let number = seen.test_id().and_then(number).unwrap_or(0);

@@ -1,6 +1,7 @@
 //! Which providers there are and what they do, by name.
 
 mod chaos;
+mod faults;
 mod live;
 mod sdk;
 mod watch;
@@ -17,6 +18,8 @@ pub(crate) const REFUSED: &str = "refused";
 pub(crate) const CHAOS: &str = "chaos";
 /// The same with live state as it is by default.
 pub(crate) const CHAOS_LIVE: &str = "chaos-live";
+/// Before the name of one provider of `faults`.
+pub(crate) const FAULTS: &str = "faults/";
 /// Two providers, one of them asked to fail while they run.
 pub(crate) const LIVE: &str = "live";
 /// The same with timeouts and cool-downs short enough to wait for.
@@ -62,8 +65,12 @@ pub(crate) fn named(name: &str, seed: u64) -> Result<Scene, String> {
         PRICED => Ok(live::scene_with_prices()),
         SDK => Ok(sdk::scene()),
         WATCH => Ok(watch::scene()),
-        _ => Err(format!(
-            "no script {name:?}: there are {CHAOS}, {CHAOS_LIVE}, {LIVE}, {OUTAGE}, {PRICED}, {SDK} and {WATCH}"
+        _ => of_faults(name, seed).ok_or_else(|| format!(
+            "no script {name:?}: there are {CHAOS}, {CHAOS_LIVE}, {FAULTS}PROVIDER, {LIVE}, {OUTAGE}, {PRICED}, {SDK} and {WATCH}"
         )),
     }
+}
+
+fn of_faults(name: &str, seed: u64) -> Option<Scene> {
+    faults::scene(name.strip_prefix(FAULTS)?, seed)
 }
