@@ -290,16 +290,20 @@ impl Line {
         if self.url.host.parse::<IpAddr>().is_ok() {
             return;
         }
-        let Ok(Some(found)) = timeout(LONGEST_LOOK_UP, self.look_up()).await else {
-            return;
-        };
+        if let Ok(Some(found)) = timeout(LONGEST_LOOK_UP, self.look_up()).await {
+            self.is_at(&found);
+        }
+    }
+
+    /// From now on it is here.
+    fn is_at(&self, found: &[SocketAddr]) {
         let known = self.peers.load_full();
         let known: &[_] = known.as_ref().map_or(&[], |peers| peers);
         let is_known = |address: &SocketAddr| known.iter().any(|place| place.address() == *address);
         if found.len() != known.len() || !found.iter().all(is_known) {
             let host = self.url.host.as_str();
             log::info!(event = "address", host; "{host} is at {found:?}");
-            self.settle(&found, known);
+            self.settle(found, known);
         }
     }
 
@@ -361,3 +365,6 @@ fn read_key(path: &PathBuf) -> std::io::Result<Secret> {
     }
     Ok(Secret::from(key))
 }
+
+#[cfg(test)]
+mod tests;
