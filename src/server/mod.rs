@@ -81,6 +81,10 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self, String> {
         let signal = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+        // A file that may not grow is a full disk, which the ledger lives
+        // with; by default the signal that comes with it ends the process. Its
+        // handler stays where nobody waits for it.
+        drop(signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?);
         Ok(Self {
             hang_up: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,

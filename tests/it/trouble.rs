@@ -30,8 +30,8 @@ async fn ready(house: &House) -> (u16, String) {
 /// The same command, none of whose files may grow beyond 160 or 320 KiB: by
 /// the shell.
 fn full(command: &mut Command) {
-    // A signal that is ignored stays so over exec.
-    let script = "trap '' XFSZ; ulimit -S -f 320; exec \"$0\" \"$@\"";
+    // The signal that comes with it is the process's own affair.
+    let script = "ulimit -S -f 320; exec \"$0\" \"$@\"";
     let mut shell = Command::new("sh");
     let plain = command.as_std();
     shell.args(["-c", script]).arg(plain.get_program());
