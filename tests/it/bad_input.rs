@@ -367,6 +367,8 @@ async fn a_head_that_is_none_is_400() {
         "GET / HTTP/1.1\r\n: nameless\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: h\r\nx: a\0b\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: h\r\nx: a\rb: c\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: h\r\nx: a\nb: c\r\n\r\n",
+        "GET / HTTP/1.1\nhost: h\n\n",
         "GET / HTTP/1.1\r\nhost: h\r\nhost: g\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: h\r\nx: 1\r\n folded\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",

@@ -83,7 +83,7 @@ impl Finder {
     /// It will not become a head, whatever comes.
     pub(super) fn take(&mut self, come: &mut BytesMut) -> Result<Option<Bytes>, Unread> {
         self.skip_blank(come);
-        if let Some(end) = self.end(come) {
+        if let Some(end) = self.end(come)? {
             if end > self.most {
                 return Err(Unread::TooLarge);
             }
@@ -112,7 +112,6 @@ impl Finder {
     fn skip_blank(&mut self, come: &mut BytesMut) {
         loop {
             match come.as_ref() {
-                [b'\n', ..] => come.advance(1),
                 [b'\r', b'\n', ..] => come.advance(2),
                 _ => return,
             }
@@ -120,18 +119,24 @@ impl Finder {
         }
     }
 
-    /// Where the empty line ends. A line may end without a CR, as in all that
-    /// read heads here before.
-    fn end(&mut self, come: &BytesMut) -> Option<usize> {
-        // The last line's end can have come before the empty line.
-        let from = self.looked.saturating_sub(2);
+    /// Where the empty line ends.
+    ///
+    /// # Errors
+    /// A line ends without a CR. RFC 9112 section 2.2 leaves it to the reader
+    /// whether that is an end; so a proxy before this one may have taken for
+    /// one header what would be two here.
+    fn end(&mut self, come: &BytesMut) -> Result<Option<usize>, Malformed> {
+        let from = self.looked;
         self.looked = come.len();
         let new = come.get(from..).unwrap_or_default();
-        memchr::memchr_iter(b'\n', new).find_map(|at| match new.get(at + 1..) {
-            Some([b'\n', ..]) => Some(from + at + 2),
-            Some([b'\r', b'\n', ..]) => Some(from + at + 3),
-            Some(_) | None => None,
-        })
+        for at in memchr::memchr_iter(b'\n', new) {
+            match come.get(..from + at) {
+                Some([.., b'\n', b'\r']) => return Ok(Some(from + at + 1)),
+                Some([.., b'\r']) => {}
+                Some(_) | None => return Err(Malformed),
+            }
+        }
+        Ok(None)
     }
 }
 
