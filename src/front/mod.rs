@@ -22,6 +22,7 @@ pub use self::crowd::{Crowd, Seat};
 pub use self::drain::{Drain, InFlight, Open};
 pub use self::gate::Gate;
 pub use self::http1::Bounds;
+pub(crate) use self::http1::{Http1, Seen, seen};
 pub use self::ids::Ids;
 pub use self::session::Session;
 

@@ -3,10 +3,14 @@
 
 mod config;
 mod http1;
+mod journal;
 mod json_splice;
+mod requests;
 mod wire;
 
 pub use config::{config, import};
 pub use http1::http1_answer;
+pub use journal::journal;
 pub use json_splice::json_splice;
+pub use requests::http1_request;
 pub use wire::{answers, reset, rewrite, sse_chunks};

@@ -10,6 +10,7 @@
 //! the journal cannot be written records wait in memory, as many as fit.
 //! [`Ledger::state`] tells all that.
 
+mod any;
 mod frame;
 mod import;
 mod journal;
@@ -33,6 +34,7 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
+pub(crate) use self::any::any_bytes;
 pub use self::journal::AppendError;
 pub use self::reader::{By, Page, Reader, Totals};
 pub use self::record::{Discarded, Ended, Entry, Record};

@@ -1,6 +1,7 @@
 //! A ledger in a folder of its own, with made-up records and a clock that is
 //! set by hand.
 
+mod any;
 mod damage;
 mod death;
 mod frames;

@@ -9,6 +9,7 @@ mod answer;
 mod date;
 mod head;
 mod out;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use self::answer::Framing;
 pub(super) use self::head::Unread;
 use self::head::{Finder, Left};
 use self::out::Out;
+pub(crate) use self::seen::{Seen, all as seen};
 use super::body::{Body, Lost};
 use crate::patience::within;
 use crate::seam::Gone;
@@ -67,7 +69,7 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// A client's connection.
 #[derive(Debug)]
-pub(super) struct Http1<T> {
+pub(crate) struct Http1<T> {
     transport: T,
     bounds: Bounds,
     /// Read, and of no request yet.
@@ -98,7 +100,7 @@ impl Http1<Transport> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Http1<T> {
     /// Nothing has been read from it.
-    pub(super) fn new(transport: T, bounds: Bounds) -> Self {
+    pub(crate) fn new(transport: T, bounds: Bounds) -> Self {
         Self {
             transport,
             bounds,

@@ -7,20 +7,10 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::Instant;
 
+use super::seen::Seen;
 use super::*;
 use crate::seam::Head;
 use crate::wire::Lines;
-
-/// What a connection brought.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Seen {
-    /// A request, its body, and whether another may follow.
-    Request(String, Vec<u8>, bool),
-    /// A body without an end.
-    Lost(Lost),
-    /// No request.
-    Refused,
-}
 
 fn request(head: &str, body: &str) -> Seen {
     Seen::Request(head.into(), body.into(), true)
@@ -28,7 +18,7 @@ fn request(head: &str, body: &str) -> Seen {
 
 /// All of what is sent, arriving in pieces of at most this size, and what is
 /// left in the end.
-async fn seen(wire: &[u8], piece: usize) -> (Vec<Seen>, usize) {
+async fn sees(wire: &[u8], piece: usize) -> (Vec<Seen>, usize) {
     let (mut client, server) = duplex(piece);
     let mut session = Http1::new(server, Bounds::default());
     let send = async {
@@ -37,34 +27,7 @@ async fn seen(wire: &[u8], piece: usize) -> (Vec<Seen>, usize) {
         let _ = client.shutdown().await;
     };
     let take = async {
-        let mut all = Vec::new();
-        let seen = loop {
-            match session.read_head().await {
-                Ok(true) => {}
-                Ok(false) => break None,
-                Err(_) => break Some(Seen::Refused),
-            }
-            let head = session.head();
-            let text = format!("{} {} {:?}", head.method, head.uri, head.version);
-            let mut body = Body::default();
-            let lost = loop {
-                match session.read(&mut body).await {
-                    Ok(true) => {}
-                    Ok(false) => break None,
-                    Err(lost) => break Some(lost),
-                }
-            };
-            if let Some(lost) = lost {
-                break Some(Seen::Lost(lost));
-            }
-            assert!(session.is_body_done());
-            all.push(Seen::Request(
-                text,
-                body.freeze().to_vec(),
-                session.is_kept(),
-            ));
-        };
-        all.extend(seen);
+        let all = seen::all(&mut session, |_, _| {}).await;
         let (server, come) = session.into_parts();
         drop(server);
         (all, come.len())
@@ -90,7 +53,7 @@ async fn requests_are_the_same_however_they_come() {
         Seen::Request("POST /e HTTP/1.0".into(), b"x".into(), false),
     ];
     for piece in [1, 2, 3, 7, 50, 64, 1000] {
-        assert_eq!(seen(wire, piece).await, (wanted.clone(), 0), "{piece}");
+        assert_eq!(sees(wire, piece).await, (wanted.clone(), 0), "{piece}");
     }
 }
 
@@ -99,7 +62,7 @@ async fn bodies_arrive_whole_whatever_their_size() {
     for size in [1, 1000, READ - 90, READ, READ + 1, 100_000, 3 << 20] {
         let body: String = ('a'..='z').cycle().take(size).collect();
         let wire = format!("PUT / HTTP/1.1\r\ncontent-length: {size}\r\n\r\n{body}GET /");
-        let (all, left) = seen(wire.as_bytes(), 1 << 16).await;
+        let (all, left) = sees(wire.as_bytes(), 1 << 16).await;
         let wanted = vec![request("PUT / HTTP/1.1", &body), Seen::Refused];
         assert!((all, left) == (wanted, 5), "{size}");
     }
@@ -155,7 +118,7 @@ async fn what_two_readers_could_see_differently_is_refused() {
     ] {
         let wire = format!("POST / HTTP/1.1\r\nconnection: x\r\n{lines}\r\n\r\nhello");
         for piece in [1, 1000] {
-            let (all, _) = seen(wire.as_bytes(), piece).await;
+            let (all, _) = sees(wire.as_bytes(), piece).await;
             assert_eq!(all, [Seen::Refused], "{lines:?} by {piece}");
         }
     }
@@ -182,7 +145,7 @@ async fn what_two_readers_could_see_differently_is_refused() {
         "G",
     ] {
         for piece in [1, 1000] {
-            let (all, _) = seen(wire.as_bytes(), piece).await;
+            let (all, _) = sees(wire.as_bytes(), piece).await;
             assert_eq!(all, [Seen::Refused], "{wire:?} by {piece}");
         }
     }
@@ -205,7 +168,7 @@ async fn bodies_without_an_end_are_told_from_nonsense() {
     ] {
         let wire = format!("POST / HTTP/1.1\r\n{wire}");
         for piece in [1, 1000] {
-            let (all, _) = seen(wire.as_bytes(), piece).await;
+            let (all, _) = sees(wire.as_bytes(), piece).await;
             assert_eq!(all, [Seen::Lost(lost)], "{wire:?} by {piece}");
         }
     }
@@ -214,17 +177,17 @@ async fn bodies_without_an_end_are_told_from_nonsense() {
 #[tokio::test]
 async fn only_so_much_of_a_head_is_read() {
     let long = |size| format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "a".repeat(size));
-    let fits = seen(long((64 << 10) - 100).as_bytes(), 1 << 16).await;
+    let fits = sees(long((64 << 10) - 100).as_bytes(), 1 << 16).await;
     assert_eq!(fits.0, [request("GET / HTTP/1.1", "")]);
     for size in [64 << 10, 5 << 20] {
-        let (all, left) = seen(long(size).as_bytes(), 1 << 16).await;
+        let (all, left) = sees(long(size).as_bytes(), 1 << 16).await;
         assert_eq!(all, [Seen::Refused]);
         assert!(left <= (64 << 10) + 2 * READ, "{left} were read");
     }
     let many = |count| format!("GET / HTTP/1.1\r\n{}\r\n", "x: 1\r\n".repeat(count));
-    let fits = seen(many(256).as_bytes(), 1000).await;
+    let fits = sees(many(256).as_bytes(), 1000).await;
     assert_eq!(fits.0, [request("GET / HTTP/1.1", "")]);
-    let (all, _) = seen(many(257).as_bytes(), 1000).await;
+    let (all, _) = sees(many(257).as_bytes(), 1000).await;
     assert_eq!(all, [Seen::Refused]);
 }
 
