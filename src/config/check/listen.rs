@@ -1,11 +1,12 @@
 //! Addresses to listen on, and who may reach them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::provider::secret;
 use super::{Surroundings, one_or_many, tls};
 use crate::base::Secret;
 use crate::config::keys::LISTENER;
+use crate::config::meant::BaseUrl;
 use crate::config::node::{Node, What};
 use crate::config::problem::{Found, Place};
 use crate::config::shape::{Fields, scalar};
@@ -132,6 +133,23 @@ fn clash(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0
         && one.port() == other.port()
         && (same || every(one) || (other.ip().is_unspecified() && one.is_ipv4() == other.is_ipv4()))
+}
+
+/// Whether a provider's address leads to one that is listened on, as far as
+/// that can be told without asking anybody.
+pub(super) fn leads_to(url: &BaseUrl, own: SocketAddr) -> bool {
+    let is_home =
+        |ip: IpAddr| ip.is_unspecified() || ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
+    let ip = own.ip().to_canonical();
+    let there = match url.host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(there) => {
+            there == ip
+                || (ip.is_unspecified() && there.is_loopback())
+                || (there.is_unspecified() && is_home(ip))
+        }
+        Err(_) => url.host == "localhost" && is_home(ip),
+    };
+    there && url.port == own.port()
 }
 
 #[cfg(test)]

@@ -15,14 +15,15 @@ mod tls;
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
-use self::listen::Listening;
+use self::listen::{Listening, leads_to};
 use self::model::{Around, Providers};
 use super::catalogue::Known;
 use super::keys::{ROOT, returnable};
 use super::lookup::Indices;
-use super::meant::{Config, Limits, Log, LogFormat, Timeouts};
+use super::meant::{BaseUrl, Config, Limits, Log, LogFormat, Timeouts};
 use super::near::nearest;
 use super::node::{Node, Sort, What};
 use super::problem::Found;
@@ -55,6 +56,15 @@ pub(super) fn config(root: &Node, around: &dyn Surroundings, found: &mut Found) 
     for (name, fields) in fields.sections("providers", found) {
         let index = config.providers.len();
         let provider = provider::provider(name, index, &fields, &usual, around, found);
+        if let (Some(provider), Some(node)) = (&provider, fields.node("base_url"))
+            && let Some(own) = own_address(&config, &provider.base_url)
+        {
+            let why = format!(
+                "`base_url` leads to `{own}`, so this provider is Standin itself: \
+                 name the place that answers"
+            );
+            found.add(node.place, why);
+        }
         config.providers.extend(provider.clone());
         by_name.insert(ProviderName::from(&*name.text), provider);
     }
@@ -110,6 +120,15 @@ pub(super) fn config(root: &Node, around: &dyn Surroundings, found: &mut Found) 
         .and_then(|name| by_name.get(&name).cloned())
         .flatten();
     config
+}
+
+/// Which of the addresses that are listened on a provider's is.
+fn own_address(config: &Config, url: &BaseUrl) -> Option<&'static str> {
+    let leads = |own: SocketAddr| leads_to(url, own);
+    if config.listen.iter().any(|own| leads(own.address)) {
+        return Some("listen");
+    }
+    leads(config.admin).then_some("admin")
 }
 
 /// Everything but providers and models; and the timeouts that hold where

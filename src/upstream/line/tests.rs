@@ -74,7 +74,8 @@ async fn whatever_its_addresses_become_one_that_answers_is_found_and_what_stays_
             let context = format!("seed {seed}, turn {turn}: {found:?}");
             assert_eq!(now.len(), found.len(), "{context}");
             for address in &found {
-                let of = |peers: &Peers| peers.iter().find(|one| one.address() == *address).cloned();
+                let of =
+                    |peers: &Peers| peers.iter().find(|one| one.address() == *address).cloned();
                 let kept = of(&now).expect("it has every address that was found");
                 if let Some(known) = of(&before) {
                     assert!(Arc::ptr_eq(&known, &kept), "{context}");
@@ -83,7 +84,8 @@ async fn whatever_its_addresses_become_one_that_answers_is_found_and_what_stays_
             let opened = line.open(&pool.connector, longest, false).await;
             let opened = opened.unwrap_or_else(|broken| panic!("{context}: {broken:?}"));
             assert!(
-                good.iter().any(|address| opened.place.address() == *address),
+                good.iter()
+                    .any(|address| opened.place.address() == *address),
                 "{context}"
             );
             assert!(
