@@ -175,9 +175,10 @@ impl Chunks {
                 let Some(end) = line(come, MAX_TRAILERS - read)? else {
                     return Ok(Found::Wanting);
                 };
-                self.state = match end {
-                    0 => State::Over,
-                    end => State::Trailers((read + end).min(MAX_TRAILERS)),
+                self.state = match come.get(..end).unwrap_or_default() {
+                    [] => State::Over,
+                    line if is_field(line) => State::Trailers((read + end).min(MAX_TRAILERS)),
+                    [..] => return Err(Malformed),
                 };
                 Ok(Found::Framing(end + 2))
             }
@@ -203,6 +204,17 @@ fn line(come: &[u8], longest: usize) -> Result<Option<usize>, Malformed> {
         None if within.get(end) == Some(&b'\r') && come.len() <= longest + 1 => Ok(None),
         Some(_) | None => Err(Malformed),
     }
+}
+
+/// Whether a line has a name and a value, as in a head. The first line of a
+/// request has not, and that is what stands here where somebody else saw the
+/// body's end before.
+fn is_field(line: &[u8]) -> bool {
+    let colon = memchr::memchr(b':', line);
+    let parts = colon.and_then(|at| Some((line.get(..at)?, line.get(at + 1..)?)));
+    parts.is_some_and(|(name, value)| {
+        HeaderName::from_bytes(name).is_ok() && HeaderValue::from_bytes(value).is_ok()
+    })
 }
 
 /// A chunk's size, from its line.
@@ -281,6 +293,12 @@ mod tests {
             "-1\r\n",
             "10000000000000000\r\n",
             "0\r\nx: y\n\r\n",
+            "0\r\nno colon\r\n\r\n",
+            "0\r\n: y\r\n\r\n",
+            "0\r\nx : y\r\n\r\n",
+            "0\r\nx: y\0\r\n\r\n",
+            "0\r\nx: y\r\n folded\r\n\r\n",
+            "0\r\nGET http://h/ HTTP/1.1\r\n\r\n",
         ] {
             for piece in [1, 2, wire.len()] {
                 assert_eq!(body(wire.as_bytes(), piece), Err(Malformed), "{wire:?}");

@@ -30,6 +30,7 @@ mod floods;
 mod h2_provider;
 mod harmless;
 mod headers;
+mod hidden;
 mod http1;
 mod http2;
 mod import;

@@ -162,6 +162,11 @@ pub(super) fn read(head: &Bytes) -> Result<(Parts, Left), Unread> {
     if size != head.len() {
         return Err(Unread::Malformed);
     }
+    // No target has a fragment (RFC 9112 section 3.2), and what follows it would
+    // be lost: who stands before us may have judged by it.
+    if memchr::memchr(b'#', path.as_bytes()).is_some() {
+        return Err(Unread::Malformed);
+    }
     let mut parts = unknown();
     parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| Malformed)?;
     let uri = Uri::from_maybe_shared(head.slice_ref(path.as_bytes()));

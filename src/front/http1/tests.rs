@@ -130,6 +130,8 @@ async fn what_two_readers_could_see_differently_is_refused() {
         "GET / HTTP/2.0\r\n\r\n",
         "GET /\r\n\r\n",
         "GET / / HTTP/1.1\r\n\r\n",
+        "GET /a#b HTTP/1.1\r\n\r\n",
+        "GET http://h/a#b HTTP/1.1\r\n\r\n",
         "GET  / HTTP/1.1\r\n\r\n",
         " GET / HTTP/1.1\r\n\r\n",
         "G(T / HTTP/1.1\r\n\r\n",
@@ -165,6 +167,14 @@ async fn bodies_without_an_end_are_told_from_nonsense() {
             Lost::Malformed,
         ),
         ("transfer-encoding: chunked\r\n\r\n+5\r\n", Lost::Malformed),
+        (
+            "transfer-encoding: chunked\r\n\r\n0\r\nGET http://h/ HTTP/1.1\r\nhost: h\r\n\r\n",
+            Lost::Malformed,
+        ),
+        (
+            "transfer-encoding: chunked\r\n\r\n0\r\nno colon\r\n\r\n",
+            Lost::Malformed,
+        ),
     ] {
         let wire = format!("POST / HTTP/1.1\r\n{wire}");
         for piece in [1, 1000] {
