@@ -21,6 +21,16 @@ const PAGES: [&str; 5] = [
     "src/journey/README.md",
 ];
 
+/// Pages beside it, whose code is for other programs.
+const BESIDE: [&str; 6] = [
+    "CHANGELOG.md",
+    "benches/README.md",
+    "deploy/README.md",
+    "deploy/prometheus/RUNBOOK.md",
+    "fuzz/README.md",
+    "load-tests/README.md",
+];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -69,14 +79,42 @@ fn every_configuration_that_is_shown_loads() {
     assert!(all >= 6, "{all}");
 }
 
+/// What a link to a heading of this page ends with.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let words = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+            words
+                .chars()
+                .filter(kept)
+                .collect::<String>()
+                .replace(' ', "-")
+        })
+        .collect()
+}
+
 #[test]
-fn every_file_that_is_linked_is_there() {
-    for name in PAGES {
+fn every_file_and_heading_that_is_linked_is_there() {
+    for name in PAGES.into_iter().chain(BESIDE) {
         let folder = root().join(name).parent().unwrap().to_owned();
         for link in page(name).split("](").skip(1) {
-            let file = link.split([')', '#']).next().unwrap();
-            if !file.starts_with("https://") {
-                assert!(folder.join(file).exists(), "{name} links {file}");
+            let link = link.split(')').next().unwrap();
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            assert!(folder.join(file).exists(), "{name} links {link}");
+            if !anchor.is_empty() {
+                let text = match file {
+                    "" => page(name),
+                    file => fs::read_to_string(folder.join(file)).unwrap(),
+                };
+                assert!(
+                    anchors(&text).iter().any(|it| it == anchor),
+                    "{name} links {link}"
+                );
             }
         }
     }

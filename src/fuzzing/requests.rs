@@ -95,12 +95,9 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]> + Unpin) -> (Vec<Seen>, Vec<H
     };
     let mut connection = Http1::new(Client { pieces, rest }, bounds);
     let mut heads = Vec::new();
-    let look = |parts: &Parts, unread: usize| {
+    let look = |parts: Option<&Parts>, unread: usize| {
         assert!(unread <= UNREAD, "{unread} bytes are held");
-        let head = head(parts);
-        if heads.last() != Some(&head) {
-            heads.push(head);
-        }
+        heads.extend(parts.map(head));
     };
     let all = at_once(seen(&mut connection, look));
     (all, heads)

@@ -19,16 +19,16 @@ pub(crate) enum Seen {
 }
 
 /// Reads one request after the other, even after one that should have been the
-/// last, until none can follow. Looks at each head, and at how many bytes lie
-/// unread, each time that something has been read.
+/// last, until none can follow. Looks at each head once, and at how many bytes lie
+/// unread each time that something has been read.
 pub(crate) async fn all<T: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Http1<T>,
-    mut look: impl FnMut(&Parts, usize),
+    mut look: impl FnMut(Option<&Parts>, usize),
 ) -> Vec<Seen> {
     let mut all = Vec::new();
     loop {
         let head = connection.read_head().await;
-        look(connection.head(), connection.come().len());
+        look(Some(connection.head()), connection.come().len());
         match head {
             Ok(true) => {}
             Ok(false) => break,
@@ -42,7 +42,7 @@ pub(crate) async fn all<T: AsyncRead + AsyncWrite + Unpin>(
         let mut body = Body::default();
         let lost = loop {
             let read = connection.read(&mut body).await;
-            look(connection.head(), connection.come().len());
+            look(None, connection.come().len());
             match read {
                 Ok(true) => {}
                 Ok(false) => break None,
