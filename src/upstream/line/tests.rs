@@ -1,10 +1,9 @@
 //! Addresses that change while connections are open.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use crate::config::{self, Surroundings};
-use crate::mock::{Mock, Reply, roll};
 use crate::upstream::place::Connection;
 
 use super::*;
@@ -28,13 +27,24 @@ fn line(pool: &Pool) -> Line {
     Line::new(&config.providers[0], pool, None).unwrap()
 }
 
-/// Two addresses that answer.
-async fn good() -> [Mock; 2] {
-    let at = |last| SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
-    [
-        Mock::bind(at(2), Reply::answer("two")).await.unwrap(),
-        Mock::bind(at(3), Reply::answer("three")).await.unwrap(),
-    ]
+/// An address that takes connections, for as long as the process lives.
+fn takes(last: u8) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let all: Vec<_> = listener.incoming().collect();
+        drop(all);
+    });
+    address
+}
+
+/// Evenly distributed, by these two alone.
+fn roll(seed: u64, turn: u64) -> u64 {
+    let z = (seed << 32 | turn)
+        .wrapping_add(1)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z ^ (z >> 31)
 }
 
 /// Some of them in some order, always with one that answers.
@@ -55,12 +65,9 @@ fn drawn(good: &[SocketAddr], bad: &[SocketAddr], dice: u64) -> Vec<SocketAddr> 
 
 #[tokio::test]
 async fn whatever_its_addresses_become_one_that_answers_is_found_and_what_stays_is_kept() {
-    let mocks = good().await;
-    let refused = [Mock::refused().unwrap(), Mock::refused().unwrap()];
-    let (good, bad) = (
-        mocks.each_ref().map(Mock::addr),
-        [refused[0].addr(), refused[1].addr()],
-    );
+    let good = [takes(2), takes(3)];
+    // Nobody listens there.
+    let bad = [4, 5].map(|last| SocketAddr::from(([127, 0, 0, last], good[0].port())));
     let pool = Pool::new().unwrap();
     let longest = Duration::from_secs(20);
     let mut reused = 0;
