@@ -192,8 +192,8 @@ impl fmt::Display for NoWay {
             Self::NoHttp2 => f.write_str("no HTTP/2 there"),
             Self::Tcp(error) => error.fmt(f),
             Self::Tls(error) => {
-                let error = error.to_string();
-                let said = error.chars().flat_map(char::escape_debug).take(SAID);
+                let said = error.to_string();
+                let said = said.chars().filter(|c| !c.is_control()).take(SAID);
                 write!(f, "TLS: {}", said.collect::<String>())
             }
         }

@@ -92,6 +92,7 @@ async fn accept(listener: TcpListener, act: Decide, tls: Option<TlsAcceptor>, sh
     let mut tasks = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
         *shared.connections.lock().unwrap() += 1;
         tasks.spawn(connected(stream, act, tls.clone(), shared.clone()));
     }

@@ -58,6 +58,7 @@ mod spans;
 mod status;
 mod streams;
 mod tls;
+mod tls_upstream;
 mod trouble;
 mod upstream;
 mod usage;
