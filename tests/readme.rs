@@ -1,9 +1,12 @@
 //! What the README shows is what happens: the same first request as the
 //! demo's, the same walk, and configurations that are good.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail their test")]
+
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use standin::config::{Surroundings, load};
 
@@ -52,6 +55,13 @@ fn the_demo_prints_the_walk_that_is_shown() {
     assert!(said.contains("data: [DONE]"));
 }
 
+/// A certificate and its key, in PEM.
+static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+});
+
 struct Furnished;
 
 impl Surroundings for Furnished {
@@ -59,8 +69,13 @@ impl Surroundings for Furnished {
         Some("value".to_owned())
     }
 
-    fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Ok(b"value".to_vec())
+    fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let (certificate, key) = &*PAIR;
+        Ok(match path.extension().and_then(|ending| ending.to_str()) {
+            Some("crt") => certificate.clone().into_bytes(),
+            Some("key") => key.clone().into_bytes(),
+            Some(_) | None => b"value".to_vec(),
+        })
     }
 }
 
