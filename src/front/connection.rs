@@ -69,6 +69,9 @@ pub trait Door: Send + Sync + 'static {
         None
     }
 
+    /// Counts a client that could not be met so.
+    fn handshake_failed(&self) {}
+
     /// How long a request's head may take; the first one of a connection
     /// together with the handshake.
     fn header_timeout(&self) -> Duration;

@@ -363,6 +363,10 @@ impl Door for Gate {
         self.house.load().certified.at(at, nth)
     }
 
+    fn handshake_failed(&self) {
+        self.house.load().counts.handshake_failed();
+    }
+
     fn header_timeout(&self) -> Duration {
         self.house.load().config.limits.header_timeout
     }

@@ -33,7 +33,8 @@ pub(super) async fn handshake<D: Door>(
     };
     match met {
         Ok(Ok(Met::Tls(transport))) => return Some(transport),
-        Ok(Ok(Met::Gone)) => {}
+        // It may have only looked whether somebody is there.
+        Ok(Ok(Met::Gone)) => return None,
         Ok(Ok(Met::Plain(tcp))) => {
             log::debug!("a client that speaks no TLS where that is spoken");
             turn_away(tcp, None, &Refusal::SpeaksTls, door.new_id()).await;
@@ -42,6 +43,7 @@ pub(super) async fn handshake<D: Door>(
         Ok(Err(error)) => log::debug!("a handshake that failed: {error}"),
         Err(_) => log::debug!("a handshake that took too long"),
     }
+    door.handshake_failed();
     None
 }
 

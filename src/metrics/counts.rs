@@ -118,6 +118,11 @@ impl Counts {
         self.metrics.overloaded[what as usize].inc();
     }
 
+    /// Counts a client that could not be met by TLS.
+    pub fn handshake_failed(&self) {
+        self.metrics.handshakes_failed.inc();
+    }
+
     /// What one request took of Standin's own time.
     pub fn worked(&self, time: Duration) {
         self.metrics.overhead.observe(time.as_secs_f64());

@@ -75,6 +75,7 @@ pub struct Metrics {
     pub(super) skips: IntCounterVec,
     /// By [`Scarce`].
     pub(super) overloaded: [IntCounter; 3],
+    pub(super) handshakes_failed: IntCounter,
     pub(super) overhead: Histogram,
     pub(super) tokens: IntCounterVec,
     pub(super) cost: CounterVec,
@@ -114,7 +115,10 @@ impl Metrics {
             "Connections and requests that were refused with 503 because a limit of the whole process was reached, by that limit.",
             &["limit"],
         );
+        let help = "TLS handshakes with clients that failed: out of time, no TLS, no protocol that both speak, or a certificate that one of both did not believe.";
+        let handshakes_failed = IntCounter::new("standin_tls_handshakes_failed_total", help);
         Self {
+            handshakes_failed: registered(&registry, handshakes_failed),
             overloaded: Scarce::ALL.map(|what| overloaded.with_label_values(&[what.label()])),
             duration: histograms(
                 &registry,

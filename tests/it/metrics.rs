@@ -103,8 +103,9 @@ ledger: { path: LEDGER }
 ";
 
 /// Every family and its type.
-const FAMILIES: [(&str, &str); 23] = [
+const FAMILIES: [(&str, &str); 24] = [
     ("standin_connections", "gauge"),
+    ("standin_tls_handshakes_failed_total", "counter"),
     ("standin_overloaded_total", "counter"),
     ("gen_ai_server_request_duration_seconds", "histogram"),
     ("gen_ai_server_time_to_first_token_seconds", "histogram"),

@@ -236,6 +236,9 @@ async fn what_is_too_old_or_no_handshake_is_refused() {
         house.logged_again("a handshake that failed", nth + 1).await;
     }
     assert_eq!(secure.talk().await.chat(&["p/m"], false).await.status, 200);
+    let metrics = Talk::to(secure.house.admin).await.get("/metrics").await;
+    let count = "\nstandin_tls_handshakes_failed_total 6\n";
+    assert!(metrics.text().contains(count), "{}", metrics.text());
 }
 
 #[tokio::test]
