@@ -142,9 +142,16 @@ async fn all_at_once(options: &Options, mut scene: Scene, mut cast: Cast) -> Res
     let work = work(
         options, &load, &done, &mut scene, &mut cast, target, &mut found,
     );
-    tokio::select! {
-        worked = work => worked?,
-        ended = watch(&mut proxy, &mut wrong) => return Err(format!("standin ended: {ended:?}")),
+    let worked = tokio::select! {
+        worked = work => worked,
+        ended = watch(&mut proxy, &mut wrong) => Err(format!("standin ended: {ended:?}")),
+    };
+    if let Err(why) = worked {
+        // Where it has died, that is what there is to say.
+        return match timeout(Duration::from_secs(1), watch(&mut proxy, &mut wrong)).await {
+            Ok(ended) => Err(format!("standin ended: {ended:?} ({why})")),
+            Err(_) => Err(why),
+        };
     }
     // Nothing keeps a connection any more but standin itself.
     let quiet = async {
