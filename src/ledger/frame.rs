@@ -37,6 +37,25 @@ impl<'a> Frame<'a> {
     pub(super) fn entry(&self) -> Option<Entry<'a>> {
         payload::read(self.payload)
     }
+
+    /// Bytes of the whole frame.
+    pub(super) fn size(&self) -> usize {
+        HEAD + self.payload.len()
+    }
+
+    /// Writes the same record under another number.
+    pub(super) fn renumbered(&self, seq: u64, into: &mut Vec<u8>) {
+        let from = into.len();
+        // Only whole frames are here, so its length fits.
+        let length = u32::try_from(self.payload.len()).unwrap_or(u32::MAX);
+        into.extend_from_slice(&MARK);
+        into.extend_from_slice(&length.to_le_bytes());
+        into.resize(from + HEAD, 0);
+        into.extend_from_slice(self.payload);
+        if let Some(frame) = into.get_mut(from..) {
+            number(frame, seq);
+        }
+    }
 }
 
 /// A frame that still lacks its number; `None` where it would be too long.
@@ -51,6 +70,9 @@ pub(super) fn encode(entry: &Entry<'_>) -> Option<Vec<u8>> {
     head[4..8].copy_from_slice(&length.to_le_bytes());
     Some(frame)
 }
+
+/// The number of those that get theirs later. Numbers begin with 1.
+pub(super) const UNNUMBERED: u64 = 0;
 
 /// Gives a frame its number, and with it its checksum.
 pub(super) fn number(frame: &mut [u8], seq: u64) {

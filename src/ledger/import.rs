@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::folder::Lock;
 use super::frame::Frames;
 use super::journal::{Journal, Part};
 use super::record::{Entry, millis};
@@ -65,6 +66,24 @@ pub(super) type Open = Box<dyn FnMut() -> Result<Box<dyn Sink>, String> + Send>;
 pub(super) struct Progress {
     pub(super) imported: u64,
     pub(super) damaged: u64,
+}
+
+/// Opens a sink and tells its position; without it, the journal must know
+/// which numbers are taken.
+///
+/// # Errors
+/// Why neither does.
+pub(super) fn begin(open: &mut Open, lock: &Lock) -> Result<(Option<Box<dyn Sink>>, u64), String> {
+    let opened = open().and_then(|mut sink| {
+        let position = sink.position()?;
+        Ok((Some(sink), position))
+    });
+    match opened {
+        Ok(both) => Ok(both),
+        Err(why) if !lock.has_segments() => Err(format!("ledger: {why}")),
+        // Told again by the thread's first turn.
+        Err(_) => Ok((None, 0)),
+    }
 }
 
 pub(super) struct Importer {
@@ -169,7 +188,32 @@ impl Importer {
             }
             let gone = self.journal.imported(part.first, self.damaged);
             gone.map_err(|error| error.to_string())?;
+            self.forget();
         }
+    }
+
+    /// No segment is being read.
+    fn forget(&mut self) {
+        (self.segment, self.offset, self.damaged) = (0, 0, false);
+    }
+
+    /// Lets another process do this.
+    pub(super) fn lend(&mut self) {
+        self.sink = None;
+        self.forget();
+        self.journal.lend();
+    }
+
+    /// Goes on with it, where nobody else does any more.
+    ///
+    /// # Errors
+    /// Somebody does, or what is wrong with the database or the journal.
+    pub(super) fn take_back(&mut self) -> Result<(), String> {
+        let lock = Lock::of(&self.journal.folder)?;
+        let (sink, floor) = begin(&mut self.open, &lock)?;
+        self.sink = sink;
+        let back = self.journal.take_back(lock, floor);
+        back.map_err(|error| error.to_string())
     }
 
     fn moved(&mut self, to: u64, missing: u64) {

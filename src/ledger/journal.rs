@@ -6,17 +6,24 @@
 //! newest one alone tells where the numbers ended. A new process begins a new
 //! segment and leaves torn tails alone; a whole segment goes when all of it
 //! has been imported.
+//!
+//! One process at a time may do all that. Another that has handed the ledger
+//! over writes what it still has into [files of its own](super::leaving), and
+//! whoever has the right [adopts](super::adopt) them as segments, whose names
+//! then tell where they came from.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::folder::{ENDING, Lock, origin, remove, segments};
 use super::frame::{self, Frames};
+use super::leaving::Leaving;
 use super::record::Entry;
 use super::state::{Clock, Trouble};
 
@@ -28,8 +35,6 @@ pub(super) const SEGMENT: u64 = 8 << 20;
 /// A disk that stays full must not take the memory as well.
 const WAITING: usize = 4096;
 const WAITING_BYTES: usize = 16 << 20;
-
-const ENDING: &str = ".frames";
 
 /// Why a record is not durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,79 +59,30 @@ impl fmt::Display for AppendError {
 
 impl std::error::Error for AppendError {}
 
-/// The folder of a ledger's segments.
-pub(super) fn folder(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".journal");
-    PathBuf::from(name)
-}
-
-/// The segments of a folder with the numbers of their first records, oldest
-/// first.
-pub(super) fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
-    let mut segments = Vec::new();
-    for file in fs::read_dir(folder)? {
-        let file = file?;
-        let name = file.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(ENDING));
-        if let Some(first) = number.and_then(|number| number.parse().ok()) {
-            segments.push((first, file.path()));
-        }
-    }
-    segments.sort_unstable();
-    Ok(segments)
-}
-
-/// The right to write a ledger; ends with the process.
-#[derive(Debug)]
-pub(super) struct Lock {
-    folder: PathBuf,
-    _file: File,
-}
-
-impl Lock {
-    /// # Errors
-    /// Another process has it, or the folder cannot be made.
-    pub(super) fn take(database: &Path) -> Result<Self, String> {
-        let folder = folder(database);
-        let tell = |error| format!("ledger: {}: {error}", folder.display());
-        fs::create_dir_all(&folder).map_err(tell)?;
-        let mut open = OpenOptions::new();
-        open.create(true).write(true).truncate(false);
-        let file = open.open(folder.join("lock")).map_err(tell)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self {
-                folder,
-                _file: file,
-            }),
-            Err(TryLockError::Error(error)) => Err(tell(error)),
-            Err(TryLockError::WouldBlock) => Err(format!(
-                "ledger: {} is already written by another process; give each its own `ledger.path`",
-                database.display()
-            )),
-        }
-    }
-
-    /// Whether there was ever a journal here.
-    pub(super) fn has_segments(&self) -> bool {
-        segments(&self.folder).is_ok_and(|segments| !segments.is_empty())
-    }
-}
-
 pub(super) struct Journal {
-    inner: Mutex<Inner>,
-    lock: Lock,
-    now: Clock,
+    pub(super) inner: Mutex<Inner>,
+    pub(super) folder: PathBuf,
+    pub(super) now: Clock,
 }
 
-struct Inner {
+/// Whether this process may give out numbers.
+pub(super) enum Right {
+    Held {
+        _lock: Lock,
+    },
+    /// Another process has it.
+    Lent(Leaving),
+}
+
+pub(super) struct Inner {
+    right: Right,
     /// The next record's number.
-    next: u64,
+    pub(super) next: u64,
     /// [`SEGMENT`], or a test's.
     longest: u64,
-    active: Segment,
+    pub(super) active: Segment,
     /// Those before the active one that still have to be imported.
-    sealed: VecDeque<(u64, PathBuf)>,
+    pub(super) sealed: Sealed,
     /// Frames without numbers.
     waiting: VecDeque<Vec<u8>>,
     waiting_bytes: usize,
@@ -134,14 +90,18 @@ struct Inner {
     trouble: Option<Trouble>,
 }
 
-struct Segment {
-    first: u64,
-    path: PathBuf,
-    file: Arc<File>,
+/// Segments with their first numbers.
+type Sealed = VecDeque<(u64, PathBuf)>;
+
+pub(super) struct Segment {
+    pub(super) first: u64,
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<File>,
     /// Up to here there are whole frames.
-    length: u64,
-    /// Whether something torn lies behind them that could not be cut off.
-    torn: bool,
+    pub(super) length: u64,
+    /// Whether something torn lies behind them that could not be cut off, or
+    /// no more may come for another reason.
+    pub(super) torn: bool,
 }
 
 /// What is there to import.
@@ -153,6 +113,20 @@ pub(super) struct Part {
     pub(super) length: Option<u64>,
     /// The first number after it, where no more will come into it.
     pub(super) end: Option<u64>,
+}
+
+/// The next number, a segment that begins with it, and those before.
+fn begin(folder: &Path, floor: u64) -> io::Result<(u64, Segment, Sealed)> {
+    let mut sealed: Sealed = segments(folder)?.into();
+    let mut next = floor.saturating_add(1);
+    if let Some((first, path)) = sealed.back() {
+        let bytes = fs::read(path)?;
+        let last = Frames::of(&bytes).map(|frame| frame.seq).last();
+        next = next.max(*first).max(last.unwrap_or(0).saturating_add(1));
+    }
+    let active = Segment::begin(folder, next)?;
+    sealed.retain(|(first, _)| *first != next);
+    Ok((next, active, sealed))
 }
 
 /// How the journal is.
@@ -169,18 +143,12 @@ impl Journal {
     /// # Errors
     /// The folder cannot be read or written.
     pub(super) fn open(lock: Lock, floor: u64, longest: u64, now: Clock) -> Result<Self, String> {
-        let tell = |error| format!("ledger: {}: {error}", lock.folder.display());
-        let mut sealed: VecDeque<_> = segments(&lock.folder).map_err(tell)?.into();
-        let mut next = floor.saturating_add(1);
-        if let Some((first, path)) = sealed.back() {
-            let bytes = fs::read(path).map_err(tell)?;
-            let last = Frames::of(&bytes).map(|frame| frame.seq).last();
-            next = next.max(*first).max(last.unwrap_or(0).saturating_add(1));
-        }
-        let active = Segment::begin(&lock.folder, next).map_err(tell)?;
-        sealed.retain(|(first, _)| *first != next);
+        let folder = lock.folder.clone();
+        let tell = |error| format!("ledger: {}: {error}", folder.display());
+        let (next, active, sealed) = begin(&folder, floor).map_err(tell)?;
         Ok(Self {
             inner: Mutex::new(Inner {
+                right: Right::Held { _lock: lock },
                 next,
                 longest,
                 active,
@@ -190,9 +158,30 @@ impl Journal {
                 lost: 0,
                 trouble: None,
             }),
-            lock,
+            folder,
             now,
         })
+    }
+
+    /// Lets another process write the ledger. What comes from now on goes into
+    /// files that are adopted.
+    pub(super) fn lend(&self) {
+        let leaving = Leaving::new(&self.folder, (self.now)());
+        self.inner.lock().right = Right::Lent(leaving);
+    }
+
+    /// Goes on where whoever had it has stopped. `floor` as for
+    /// [`Journal::open`].
+    ///
+    /// # Errors
+    /// As there; it stays lent.
+    pub(super) fn take_back(&self, lock: Lock, floor: u64) -> io::Result<()> {
+        let (next, active, sealed) = begin(&self.folder, floor)?;
+        let mut inner = self.inner.lock();
+        (inner.next, inner.active, inner.sealed) = (next, active, sealed);
+        // What was written meanwhile is closed with this, and can be adopted.
+        inner.right = Right::Held { _lock: lock };
+        Ok(())
     }
 
     /// Appends one record; its number when it is durable.
@@ -206,7 +195,7 @@ impl Journal {
         };
         let mut inner = self.inner.lock();
         let written = self.settle(&mut inner);
-        match written.and_then(|()| inner.write(&self.lock.folder, &mut frame)) {
+        match written.and_then(|()| inner.write(&self.folder, &mut frame)) {
             Ok(seq) => {
                 self.mended(&mut inner);
                 Ok(seq)
@@ -215,20 +204,21 @@ impl Journal {
         }
     }
 
-    /// Writes what waits.
+    /// Writes what waits. Where the ledger is lent, what was written since the
+    /// last time is let go to be adopted.
     pub(super) fn retry(&self) {
         let mut inner = self.inner.lock();
-        if inner.waiting.is_empty() {
-            return;
-        }
-        if self.settle(&mut inner).is_ok() {
+        if !inner.waiting.is_empty() && self.settle(&mut inner).is_ok() {
             self.mended(&mut inner);
+        }
+        if let Right::Lent(leaving) = &mut inner.right {
+            leaving.close();
         }
     }
 
     fn settle(&self, inner: &mut Inner) -> io::Result<()> {
         while let Some(mut frame) = inner.waiting.pop_front() {
-            if let Err(error) = inner.write(&self.lock.folder, &mut frame) {
+            if let Err(error) = inner.write(&self.folder, &mut frame) {
                 inner.waiting.push_front(frame);
                 return Err(error);
             }
@@ -247,7 +237,11 @@ impl Journal {
     }
 
     fn wait(&self, inner: &mut Inner, frame: Vec<u8>, error: &io::Error) -> AppendError {
-        let why = format!("{}: {error}", inner.active.path.display());
+        let place = match &inner.right {
+            Right::Held { .. } => &inner.active.path,
+            Right::Lent(_) => &self.folder,
+        };
+        let why = format!("{}: {error}", place.display());
         if Trouble::begin(&mut inner.trouble, &why, &self.now) {
             log::error!(
                 event = "ledger", part = "journal", state = "trouble", why = why.as_str();
@@ -278,7 +272,8 @@ impl Journal {
     /// The oldest segment.
     ///
     /// # Errors
-    /// It cannot be opened. One that is gone has no file.
+    /// It cannot be opened, or what it was adopted from cannot be removed. One
+    /// that is gone has no file.
     pub(super) fn part(&self) -> io::Result<Part> {
         let inner = self.inner.lock();
         let active = &inner.active;
@@ -290,6 +285,10 @@ impl Journal {
                 end: None,
             });
         };
+        if let Some(origin) = origin(path) {
+            // When this one is gone nobody knows that that was adopted.
+            remove(&origin)?;
+        }
         let end = inner.sealed.get(1).map_or(active.first, |next| next.0);
         let file = match File::open(path) {
             Ok(file) => Some(Arc::new(file)),
@@ -331,6 +330,10 @@ impl Journal {
 impl Inner {
     /// Writes one frame; nothing of it stays where that fails.
     fn write(&mut self, folder: &Path, frame: &mut [u8]) -> io::Result<u64> {
+        if let Right::Lent(leaving) = &mut self.right {
+            frame::number(frame, frame::UNNUMBERED);
+            return leaving.write(frame).map(|()| frame::UNNUMBERED);
+        }
         if self.active.torn || self.active.length >= self.longest {
             match Segment::begin(folder, self.next) {
                 Ok(next) => {
@@ -359,7 +362,7 @@ impl Inner {
 }
 
 impl Segment {
-    fn begin(folder: &Path, first: u64) -> io::Result<Self> {
+    pub(super) fn begin(folder: &Path, first: u64) -> io::Result<Self> {
         let path = folder.join(format!("{first:020}{ENDING}"));
         // One that holds a torn first record only, or none at all.
         if fs::metadata(&path).is_ok_and(|data| data.len() > 0) {

@@ -10,10 +10,13 @@
 //! the journal cannot be written records wait in memory, as many as fit.
 //! [`Ledger::state`] tells all that.
 
+mod adopt;
 mod any;
+mod folder;
 mod frame;
 mod import;
 mod journal;
+mod leaving;
 mod payload;
 mod reader;
 mod record;
@@ -42,8 +45,9 @@ pub use self::rows::Gone;
 pub use self::state::{Clock, State, Trouble};
 pub use self::sums::Sums;
 
+use self::folder::Lock;
 use self::import::{Importer, Open, Progress, Sink};
-use self::journal::{Journal, Lock};
+use self::journal::Journal;
 use self::store::Store;
 use crate::config;
 
@@ -76,6 +80,10 @@ struct Turn {
     asked: u64,
     done: u64,
     stop: bool,
+    /// Whether another process is to write the ledger.
+    lend: bool,
+    /// Whether it may.
+    is_lent: bool,
     progress: Progress,
     trouble: Option<Trouble>,
 }
@@ -110,17 +118,10 @@ impl Ledger {
         now: Clock,
     ) -> Result<Self, String> {
         let lock = Lock::take(&config.path)?;
-        let opened = open().and_then(|mut sink| {
-            let position = sink.position()?;
-            Ok((sink, position))
-        });
-        let (sink, floor) = match opened {
-            Ok((sink, position)) => (Some(sink), position),
-            Err(why) if !lock.has_segments() => return Err(format!("ledger: {why}")),
-            // Told again by the thread's first turn.
-            Err(_) => (None, 0),
-        };
+        let (sink, floor) = import::begin(&mut open, &lock)?;
         let journal = Arc::new(Journal::open(lock, floor, segment, Arc::clone(&now))?);
+        // What fails is tried again, and told, by the thread's first turn.
+        let _ = journal.adopt();
         let turns = Arc::new(Turns::default());
         let importer = Importer::new(Arc::clone(&journal), open, sink, config.retention);
         let thread = {
@@ -141,7 +142,39 @@ impl Ledger {
         &self.path
     }
 
-    /// Makes a record durable: its number. Safe against the process's death
+    /// The folder of its journal, by which two processes know that they mean
+    /// the same ledger; `None` where there is none yet.
+    pub fn place(path: &Path) -> Option<PathBuf> {
+        folder::folder(path).canonicalize().ok()
+    }
+
+    /// Lets another process open it. Records that are appended here from now
+    /// on are durable all the same, and that process gives them their numbers.
+    /// Waits for what is being imported.
+    ///
+    /// # Errors
+    /// It is not free in so much time, and stays as it was.
+    pub fn hand_over(&self, longest: Duration) -> Result<(), String> {
+        let mut turn = self.turns.inner.lock();
+        turn.lend = true;
+        self.turns.changed.notify_all();
+        let changed = &self.turns.changed;
+        changed.wait_while_for(&mut turn, |turn| !turn.is_lent, longest);
+        if !turn.is_lent {
+            turn.lend = false;
+            return Err("ledger: its database is busy".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Writes it again, as soon as no other process does.
+    pub fn take_back(&self) {
+        self.turns.inner.lock().lend = false;
+        self.turns.changed.notify_all();
+    }
+
+    /// Makes a record durable: its number, 0 where that is given by the process
+    /// that it was handed over to. Safe against the process's death
     /// when this returns. From any thread; takes some microseconds.
     ///
     /// # Errors
@@ -165,7 +198,8 @@ impl Ledger {
         }
     }
 
-    /// Waits until the database has what was appended before.
+    /// Waits until the database has what was appended before; where another
+    /// process writes it, until that one can get it.
     ///
     /// # Errors
     /// Why it has not.
@@ -204,39 +238,63 @@ impl Drop for Ledger {
 impl Turns {
     /// The import's thread.
     fn run(&self, journal: &Journal, mut importer: Importer, now: &Clock) {
+        let mut is_lent = false;
         loop {
-            let (asked, stop) = {
+            let (asked, stop, lend) = {
                 let turn = self.inner.lock();
-                (turn.asked, turn.stop)
+                (turn.asked, turn.stop, turn.lend)
             };
             journal.retry();
-            let done = importer.run(now());
-            let mut turn = self.inner.lock();
-            turn.progress = importer.progress;
-            match done {
-                Ok(()) if turn.trouble.take().is_some() => {
-                    log::warn!(
-                        event = "ledger", part = "database", state = "well";
-                        "ledger: the database takes records again"
-                    );
-                }
-                Ok(()) => {}
-                Err(why) => {
-                    if Trouble::begin(&mut turn.trouble, &why, now) {
-                        log::error!(
-                            event = "ledger", part = "database", state = "trouble", why = why.as_str();
-                            "ledger: the database takes no records: {why}"
-                        );
-                    }
-                }
+            let back = match (is_lent, lend) {
+                (true, false) => importer.take_back(),
+                (true, true) | (false, _) => Ok(()),
+            };
+            is_lent = is_lent && (lend || back.is_err());
+            let done = if is_lent {
+                back
+            } else {
+                // Where there is no room to adopt, what is imported makes some.
+                let adopted = journal.adopt().map_err(|error| error.to_string());
+                importer.run(now()).and(adopted)
+            };
+            if lend && !is_lent {
+                importer.lend();
+                is_lent = true;
             }
+            let mut turn = self.inner.lock();
+            turn.is_lent = is_lent;
+            turn.progress = importer.progress;
+            turn.note(done, now);
             turn.done = asked;
             self.changed.notify_all();
             if stop {
                 return;
             }
-            if turn.asked == asked && !turn.stop {
+            if turn.asked == asked && turn.lend == lend && !turn.stop {
                 self.changed.wait_for(&mut turn, PAUSE);
+            }
+        }
+    }
+}
+
+impl Turn {
+    /// Tells when trouble begins and ends.
+    fn note(&mut self, done: Result<(), String>, now: &Clock) {
+        match done {
+            Ok(()) if self.trouble.take().is_some() => {
+                log::warn!(
+                    event = "ledger", part = "database", state = "well";
+                    "ledger: the database takes records again"
+                );
+            }
+            Ok(()) => {}
+            Err(why) => {
+                if Trouble::begin(&mut self.trouble, &why, now) {
+                    log::error!(
+                        event = "ledger", part = "database", state = "trouble", why = why.as_str();
+                        "ledger: the database takes no records: {why}"
+                    );
+                }
             }
         }
     }

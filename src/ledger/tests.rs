@@ -5,6 +5,7 @@ mod any;
 mod damage;
 mod death;
 mod frames;
+mod handing;
 mod keeping;
 mod reading;
 
@@ -86,7 +87,7 @@ impl Place {
 
     /// The endings of the files in the journal.
     fn files(&self, ending: &str) -> Vec<PathBuf> {
-        let files = fs::read_dir(journal::folder(&self.config.path)).unwrap();
+        let files = fs::read_dir(folder::folder(&self.config.path)).unwrap();
         let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
         files.retain(|path| path.extension().is_some_and(|e| e == ending));
         files.sort();

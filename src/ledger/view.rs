@@ -6,13 +6,13 @@
 //! it is never counted twice.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::folder::{folder, segments};
 use super::frame::Frames;
-use super::journal::{folder, segments};
 use super::record::Entry;
 use super::schema::{for_reading, meta, tell};
 
@@ -32,7 +32,7 @@ impl View {
     pub(super) fn take(path: &Path) -> Result<Self, String> {
         let folder = folder(path);
         let told = |error| format!("{}: {error}", folder.display());
-        let listed = match segments(&folder) {
+        let listed = match listed(&folder) {
             Ok(listed) => listed,
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(told(error)),
@@ -89,4 +89,21 @@ impl View {
         }
         Ok(())
     }
+}
+
+/// How often a folder is listed until nothing has changed meanwhile.
+const LISTINGS: usize = 100;
+
+/// The segments of a folder as they were at one moment: two come at once where
+/// one is adopted, and a single listing may have the second without the first.
+fn listed(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut before = segments(folder)?;
+    for _ in 0..LISTINGS {
+        let now = segments(folder)?;
+        if now == before {
+            return Ok(now);
+        }
+        before = now;
+    }
+    Err(io::Error::other("its segments change all the time"))
 }

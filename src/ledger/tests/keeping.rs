@@ -17,7 +17,7 @@ fn numbers_go_on_after_a_restart_whatever_is_left() {
     let ledger = place.open();
     assert_eq!(ledger.append(&usage("x")), Ok(4));
     drop(ledger);
-    fs::remove_dir_all(journal::folder(&place.config.path)).unwrap();
+    fs::remove_dir_all(folder::folder(&place.config.path)).unwrap();
     assert_eq!(place.open().append(&usage("x")), Ok(5));
 }
 
