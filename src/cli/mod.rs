@@ -60,6 +60,10 @@ enum Command {
         /// conf/standin.yaml, else the built-in catalogue
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Take the listening sockets over from a running process, which is
+        /// asked for them by SIGQUIT
+        #[arg(long)]
+        upgrade: bool,
     },
     /// Tell what was used and what it cost
     Usage(usage::Question),
@@ -82,7 +86,7 @@ pub fn run() -> ExitCode {
         Command::Import { import } => import::run(import),
         Command::Key { key } => key::run(key),
         Command::Schema => print(&format!("{:#}\n", schema())),
-        Command::Serve { config } => serve(config),
+        Command::Serve { config, upgrade } => serve(config, upgrade),
         Command::Usage(question) => usage::run(question),
     };
     flush_log();
@@ -116,16 +120,24 @@ fn check(config: Option<PathBuf>) -> Result<(), Failed> {
     ))
 }
 
-fn serve(config: Option<PathBuf>) -> Result<(), Failed> {
+fn serve(config: Option<PathBuf>, upgrade: bool) -> Result<(), Failed> {
     let source = Source::find(config);
     let mut places = Places::default();
     let config = source.load_from(&mut places);
     let config = config.map_err(Failed::Configuration)?;
+    if upgrade && config.upgrade_socket.is_none() {
+        let why = "`--upgrade` takes over at `shutdown.upgrade_socket`, and there is none";
+        return Err(Failed::Configuration(why.to_owned()));
+    }
     start_log(config.log).map_err(Failed::Running)?;
     raise_descriptors();
     keep_memory_in();
     runtime(&config)?.block_on(async {
-        let server = Server::start(source, config, places).await;
+        let server = if upgrade {
+            Server::take_over(source, config, places).await
+        } else {
+            Server::start(source, config, places).await
+        };
         let server = server.map_err(Failed::Running)?;
         server.run().await;
         Ok(())

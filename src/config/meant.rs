@@ -69,6 +69,9 @@ pub struct Config {
     pub lead: Duration,
     /// `shutdown.drain`: how long streams in flight may take to finish.
     pub drain: Duration,
+    /// `shutdown.upgrade_socket`: where the listening sockets are handed to
+    /// another process; none are where this is not there. At most 107 bytes.
+    pub upgrade_socket: Option<PathBuf>,
     /// How the log looks and how much it says.
     pub log: Log,
 }

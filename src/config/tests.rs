@@ -85,6 +85,7 @@ fn what_is_not_said_is_the_contract_s_default() {
     assert_eq!(config.providers[0].timeouts, timeouts);
     assert_eq!(config.lead, Duration::ZERO);
     assert_eq!(config.drain, Duration::from_mins(5));
+    assert_eq!(config.upgrade_socket, None);
     let health = Health {
         failures: 5,
         failure_ratio: 0.5,

@@ -4,11 +4,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::listener::{Bound, Standing, bind};
+use super::listener::{Bound, Standing, bind, inherited};
+use super::upgrade::{Door, Inherited, Socket};
 use crate::admin::{Admin, Reload};
 use crate::config::Config;
 use crate::front::{Drain, Gate, Ids};
@@ -35,6 +37,8 @@ pub(super) struct Opened {
 pub(super) struct Doors {
     clients: Vec<Standing>,
     admin: Option<Standing>,
+    /// Sockets of another process, which are taken before any is bound.
+    pub(super) inherited: Vec<Inherited>,
 }
 
 impl Doors {
@@ -53,27 +57,31 @@ impl Doors {
     ///
     /// # Errors
     /// An address that cannot be bound, in one sentence.
-    pub(super) fn open(&self, config: &Config) -> Result<Opened, String> {
-        let standing = |at: SocketAddr| self.clients.iter().filter(|d| d.configured == at).count();
+    pub(super) fn open(&mut self, config: &Config) -> Result<Opened, String> {
         let mut clients: Vec<Bound> = Vec::new();
         let listen = || config.listen.iter().map(|entry| entry.address);
         for at in listen() {
             let wanted = listen().filter(|other| *other == at).count();
             let bound = clients.iter().filter(|new| new.configured == at).count();
-            if standing(at) + bound < wanted {
-                clients.push(self.bind(at)?);
+            let standing = self.clients.iter().filter(|d| d.configured == at).count();
+            if standing + bound < wanted {
+                clients.push(self.bind(Door::Listen, at)?);
             }
         }
         let stays = |door: &Standing| door.configured == config.admin;
         let admin = match &self.admin {
             Some(door) if stays(door) => None,
-            Some(_) | None => Some(self.bind(config.admin)?),
+            Some(_) | None => Some(self.bind(Door::Admin, config.admin)?),
         };
         Ok(Opened { clients, admin })
     }
 
-    fn bind(&self, at: SocketAddr) -> Result<Bound, String> {
-        bind(at).map_err(|error| {
+    fn bind(&mut self, door: Door, at: SocketAddr) -> Result<Bound, String> {
+        let bound = match Inherited::find(&mut self.inherited, door, at) {
+            Some(socket) => inherited(at, socket),
+            None => bind(at),
+        };
+        bound.map_err(|error| {
             let mut own = self.clients.iter().chain(&self.admin);
             let in_use = error.kind() == io::ErrorKind::AddrInUse;
             match own.find(|door| in_use && door.at.port() == at.port()) {
@@ -127,6 +135,36 @@ impl Doors {
             let at = door.at;
             log::info!(event = "closed", address:% = at; "no more listening on {at}");
             door.retire().await;
+        }
+    }
+
+    /// All sockets, for another process: clients' first.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub(super) fn share(&self) -> io::Result<(Vec<Socket>, Vec<OwnedFd>)> {
+        let of = |door| {
+            move |standing: &Standing| {
+                let configured = standing.configured;
+                Ok((Socket { door, configured }, standing.share()?))
+            }
+        };
+        let clients = self.clients.iter().map(of(Door::Listen));
+        clients
+            .chain(self.admin.iter().map(of(Door::Admin)))
+            .collect()
+    }
+
+    /// Leaves those to another process that are in these places of what was
+    /// shared, and closes the others.
+    pub(super) async fn leave(&mut self, kept: &[usize]) {
+        let clients = std::mem::take(&mut self.clients);
+        for (place, door) in clients.into_iter().chain(self.admin.take()).enumerate() {
+            if kept.contains(&place) {
+                door.leave().await;
+            } else {
+                door.retire().await;
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,12 +44,29 @@ pub(super) fn bind(configured: SocketAddr) -> io::Result<Bound> {
     })
 }
 
+/// A socket that another process has bound for this address.
+pub(super) fn inherited(
+    configured: SocketAddr,
+    socket: std::net::TcpListener,
+) -> io::Result<Bound> {
+    socket.set_nonblocking(true)?;
+    let socket = TcpListener::from_std(socket)?;
+    Ok(Bound {
+        configured,
+        at: socket.local_addr()?,
+        socket,
+    })
+}
+
 /// A listener whose connections are served, until it is dropped or retired.
 pub(super) struct Standing {
     pub(super) configured: SocketAddr,
     pub(super) at: SocketAddr,
     drain: Arc<Drain>,
-    /// Ends the accept loop by being dropped.
+    /// Goes before the next, so that the accept loop has the only one left.
+    socket: Arc<TcpListener>,
+    /// Ends the accept loop by being dropped, or by a word where those who
+    /// wait are for another process.
     accepts: oneshot::Sender<()>,
     /// Ends when the socket is closed.
     closed: oneshot::Receiver<()>,
@@ -59,9 +77,25 @@ impl Standing {
     /// that are there are served on, and end with what they ask next.
     pub(super) async fn retire(self) {
         self.drain.retire();
+        drop(self.socket);
         drop(self.accepts);
         // Nothing is ever sent.
         let _ = self.closed.await;
+    }
+
+    /// The same where another process accepts from this socket: who waits in
+    /// it is for that one.
+    pub(super) async fn leave(self) {
+        self.drain.retire();
+        drop(self.socket);
+        // A loop that has ended needs no word.
+        let _ = self.accepts.send(());
+        let _ = self.closed.await;
+    }
+
+    /// The socket for another process.
+    pub(super) fn share(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
     }
 }
 
@@ -76,28 +110,30 @@ impl Bound {
         let (accepts, stop) = oneshot::channel();
         let (closes, closed) = oneshot::channel();
         let drain = Arc::clone(door.drain());
+        let socket = Arc::new(socket);
+        let accepting = Arc::clone(&socket);
         front::spawn(async move {
-            run(socket, door, stop).await;
+            run(accepting, door, stop).await;
             drop(closes);
         });
         Standing {
             configured,
             at,
             drain,
+            socket,
             accepts,
             closed,
         }
     }
 }
 
-/// Until `stop` is dropped at its other end.
-async fn run<D: Door>(socket: TcpListener, door: Arc<D>, mut stop: oneshot::Receiver<()>) {
+/// Until `stop` is dropped at its other end, or hears something.
+async fn run<D: Door>(socket: Arc<TcpListener>, door: Arc<D>, mut stop: oneshot::Receiver<()>) {
     let mut fails = false;
-    loop {
+    let is_shared = loop {
         let accepted = tokio::select! {
             biased;
-            // Nothing is ever sent.
-            _ = &mut stop => break,
+            stopped = &mut stop => break stopped.is_ok(),
             accepted = socket.accept() => accepted,
         };
         match accepted {
@@ -113,7 +149,10 @@ async fn run<D: Door>(socket: TcpListener, door: Arc<D>, mut stop: oneshot::Rece
                 tokio::time::sleep(REST).await;
             }
         }
-    }
+    };
+    let Some(socket) = Arc::into_inner(socket).filter(|_| !is_shared) else {
+        return;
+    };
     // Who has been let in by the system already would be reset otherwise.
     for stream in waiting(socket) {
         front::spawn(front::serve(Arc::clone(&door), stream));

@@ -3,41 +3,44 @@
 mod background;
 mod doors;
 mod exporter;
+mod leave;
 mod listener;
 mod logger;
 mod notify;
+mod signals;
 mod source;
+mod upgrade;
 mod watch;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::doors::{Behind, Doors};
 use self::exporter::Exports;
+use self::leave::{follow, refuse, stop};
 pub use self::logger::{flush_log, start_log};
 use self::notify::{Manager, Standing};
+use self::signals::{Signals, Wish};
 pub use self::source::{Places, Source};
+use self::upgrade::{Offer, Successor, Taken, give, take};
 use self::watch::Watch;
 use crate::admin::Reload;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::front::{Drain, Ids};
 use crate::house::{Clocks, Current, House};
 use crate::ledger::Ledger;
 use crate::logs;
-use crate::upstream::Pool;
+use crate::transport::Certified;
+use crate::upstream::{Pool, Ways};
 
 /// Wishes to reload that may wait; one that finds it full waits to be taken.
 const WAITING_RELOADS: usize = 8;
-
-/// How long the connections may take to hand out what is written, and to say
-/// goodbye, when the last request has ended.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How long the database may take to have the last records.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -46,6 +49,23 @@ const FLUSH: Duration = Duration::from_secs(5);
 fn ledger(config: &Config) -> Result<Option<Arc<Ledger>>, String> {
     let open = |config| Ledger::open(config, wall_clock).map(Arc::new);
     config.ledger.as_ref().map(open).transpose()
+}
+
+/// How long the system may take to let go what a dead process had.
+const LET_GO: Duration = Duration::from_secs(10);
+
+/// How soon that is looked for again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// The same, where another process has just handed it over or has died.
+async fn its_ledger(config: &Config, taken: &Taken) -> Result<Option<Arc<Ledger>>, String> {
+    let end = Instant::now() + LET_GO;
+    loop {
+        match ledger(config) {
+            Err(_) if taken.is_alone() && Instant::now() < end => sleep(AGAIN).await,
+            opened => return opened,
+        }
+    }
 }
 
 /// Brings what is left over into the database. What is not stays in the
@@ -70,48 +90,6 @@ fn wall_clock() -> SystemTime {
     SystemTime::now()
 }
 
-/// The signals that a server knows. Waited for before anybody can know that
-/// it runs: what comes earlier ends the process.
-struct Signals {
-    hang_up: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, String> {
-        let signal = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
-        // A file that may not grow is a full disk, which the ledger lives
-        // with; by default the signal that comes with it ends the process. Its
-        // handler stays where nobody waits for it.
-        drop(signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?);
-        Ok(Self {
-            hang_up: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.interrupt.recv() => Wish::Stop,
-            _ = self.terminate.recv() => Wish::Stop,
-            _ = self.hang_up.recv() => Wish::Reload,
-        }
-    }
-
-    async fn stop(&mut self) {
-        while self.next().await != Wish::Stop {}
-    }
-}
-
-/// What a signal asks for.
-#[derive(PartialEq, Eq)]
-enum Wish {
-    Reload,
-    Stop,
-}
-
 /// A running proxy.
 pub struct Server {
     source: Source,
@@ -133,11 +111,59 @@ impl Server {
     /// An address that cannot be bound, a credential file that cannot be
     /// read, or signals that cannot be waited for, in one sentence.
     pub async fn start(source: Source, config: Config, places: Places) -> Result<Self, String> {
-        let signals = Signals::new()?;
+        Self::build(source, config, places, Signals::new()?, None).await
+    }
+
+    /// The same with the listening sockets of a running process, which is
+    /// waited for at the configuration's `upgrade_socket`; it serves until this
+    /// one does.
+    ///
+    /// # Errors
+    /// As for [`Server::start`], or there is no such process; the other one
+    /// then serves on.
+    pub async fn take_over(source: Source, config: Config, places: Places) -> Result<Self, String> {
+        let mut signals = Signals::new()?;
+        let Some(path) = config.upgrade_socket.clone() else {
+            return Err("`shutdown.upgrade_socket` is not there".to_owned());
+        };
+        let mut taken = tokio::select! {
+            taken = take(&path) => taken?,
+            () = signals.stop() => return Err("stopped before a process was found".to_owned()),
+        };
+        let built = Self::build(source, config, places, signals, Some(&mut taken)).await;
+        if let Err(why) = &built {
+            taken.fail(why);
+        }
+        built
+    }
+
+    async fn build(
+        source: Source,
+        config: Config,
+        places: Places,
+        signals: Signals,
+        mut taken: Option<&mut Taken>,
+    ) -> Result<Self, String> {
+        let manager = Manager::find();
         let pool = Pool::new()?;
         let mut doors = Doors::default();
+        if let Some(taken) = &mut taken {
+            doors.inherited = std::mem::take(&mut taken.sockets);
+        }
         let opened = doors.open(&config)?;
-        let ledger = ledger(&config)?;
+        let left = std::mem::take(&mut doors.inherited);
+        let ledger = match &mut taken {
+            None => ledger(&config)?,
+            Some(taken) => {
+                // What can fail does so before the other one lets go of anything.
+                Ways::new(&config, &pool, None)?;
+                Certified::new(&config.listen, None)?;
+                let place = |ledger: &config::Ledger| Ledger::place(&ledger.path);
+                let place = config.ledger.as_ref().and_then(place);
+                taken.ready(left, place).await?;
+                its_ledger(&config, taken).await?
+            }
+        };
         let house = House::build(config, &pool, ledger, None, clocks())?;
         let (reload, reloads) = mpsc::channel(WAITING_RELOADS);
         let behind = Behind {
@@ -155,6 +181,15 @@ impl Server {
         background::run(Arc::clone(&behind.house));
         let exports = Exports::new();
         exports.follow(&house);
+        if let Some(taken) = taken {
+            // Before the other one can end.
+            manager.tell(&Standing::Main, "serving");
+            if let Err(why) = taken.serving().await {
+                refuse(&behind, None).await;
+                close_ledger(&behind.house).await;
+                return Err(why);
+            }
+        }
         Ok(Self {
             source,
             watch: Watch::new(places),
@@ -164,7 +199,7 @@ impl Server {
             reloads,
             signals,
             exports,
-            manager: Manager::find(),
+            manager,
         })
     }
 
@@ -178,39 +213,99 @@ impl Server {
         self.doors.admin()
     }
 
-    /// Serves until SIGTERM or SIGINT, then lets streams in flight finish.
+    /// Serves until SIGTERM or SIGINT, or until another process does; then
+    /// lets streams in flight finish.
     pub async fn run(mut self) {
         self.manager.tell(&Standing::Ready, "serving");
+        let successor = self.serve().await;
+        // Who still asks for a reload is told that it is too late.
+        self.reloads.close();
+        while self.reloads.try_recv().is_ok() {}
+        let behind = &self.behind;
+        match successor {
+            None => stop(behind, &self.manager, &mut self.signals).await,
+            Some(Successor { process, kept }) => {
+                self.doors.leave(&kept).await;
+                log::info!(
+                    event = "upgrade", step = "done", process;
+                    "upgrade: process {process} serves, and this one accepts no more"
+                );
+                follow(behind, &mut self.signals).await;
+            }
+        }
+        tokio::join!(close_ledger(&behind.house), self.exports.close());
+        log::info!(event = "stop"; "stopped");
+    }
+
+    /// Until the process is to end, and who serves then.
+    async fn serve(&mut self) -> Option<Successor> {
+        let mut giving: Option<Giving> = None;
+        // Who takes over knows the listeners: they stay until that is done.
+        let mut reload_then = false;
         loop {
             tokio::select! {
                 wish = self.signals.next() => match wish {
-                    Wish::Stop => break,
+                    Wish::Stop => return None,
+                    Wish::Reload if giving.is_some() => reload_then = true,
                     // Said in the log; a signal has no other answer.
                     Wish::Reload => drop(self.reload().await),
+                    Wish::Upgrade if giving.is_some() => {}
+                    Wish::Upgrade => giving = self.give(),
                 },
-                Some(tell) = self.reloads.recv() => {
+                given = given(&mut giving) => {
+                    giving = None;
+                    match given {
+                        Ok(successor) => return Some(successor),
+                        Err(why) => self.gave_up(&why),
+                    }
+                    if std::mem::take(&mut reload_then) {
+                        drop(self.reload().await);
+                    }
+                }
+                Some(tell) = self.reloads.recv(), if giving.is_none() => {
                     // Whoever asked may have left.
                     let _ = tell.send(self.reload().await);
                 }
-                () = self.watch.moved() => {
+                () = self.watch.moved(), if giving.is_none() => {
                     log::info!("the configuration's file is another one now");
                     drop(self.reload().await);
                 }
             }
         }
-        // Who still asks for a reload is told that it is too late.
-        self.reloads.close();
-        while self.reloads.try_recv().is_ok() {}
-        let behind = &self.behind;
-        tokio::select! {
-            () = leave(behind, &self.manager) => {}
-            () = self.signals.stop() => {
-                let left = behind.drain.in_flight();
-                log::warn!(event = "drain_over", in_flight = left; "stopped at the second signal");
+    }
+
+    /// Begins to hand over, where the configuration says how.
+    fn give(&self) -> Option<Giving> {
+        let house = self.behind.house.load();
+        let Some(path) = house.config.upgrade_socket.clone() else {
+            self.gave_up("there is no `shutdown.upgrade_socket`");
+            return None;
+        };
+        match self.doors.share() {
+            Ok((sockets, descriptors)) => {
+                let ledger = house.ledger.clone();
+                let offer = Offer {
+                    sockets,
+                    descriptors,
+                    ledger,
+                };
+                Some(Box::pin(give(path, offer)))
+            }
+            Err(error) => {
+                self.gave_up(&error.to_string());
+                None
             }
         }
-        tokio::join!(close_ledger(&behind.house), self.exports.close());
-        log::info!(event = "stop"; "stopped");
+    }
+
+    fn gave_up(&self, why: &str) {
+        log::warn!(
+            event = "upgrade", step = "failed", why;
+            "upgrade: not done, and this process serves on: {why}"
+        );
+        // Another one may have said otherwise.
+        self.manager
+            .tell(&Standing::Main, "serving; the upgrade was not done");
     }
 
     /// Swaps the whole configuration, or nothing of it, and tells the service
@@ -268,35 +363,13 @@ impl Server {
     }
 }
 
-/// Serves on for the lead, then refuses what comes, and waits for what is in
-/// flight.
-async fn leave(behind: &Behind, manager: &Manager) {
-    let (lead, longest) = {
-        let house = behind.house.load();
-        (house.config.lead, house.config.drain)
-    };
-    let drain = &behind.drain;
-    if !lead.is_zero() {
-        drain.lead();
-        let leaving = format!("leaving: requests are taken for {lead:?} more");
-        manager.tell(&Standing::Stopping, &leaving);
-        log::info!(event = "lead"; "{leaving}");
-        sleep(lead).await;
-    }
-    drain.begin();
-    let left = drain.in_flight();
-    let draining = format!("draining: {left} requests in flight");
-    manager.tell(&Standing::Stopping, &draining);
-    log::info!(event = "drain", in_flight = left; "{draining}");
-    match timeout(longest, drain.empty()).await {
-        // Out of time only cuts connections that have their answers.
-        Ok(()) => drop(timeout(GOODBYE, drain.closed()).await),
-        Err(_) => {
-            let left = drain.in_flight();
-            log::warn!(
-                event = "drain_over", in_flight = left;
-                "drain: {left} requests cut off"
-            );
-        }
+/// A hand-over that is under way.
+type Giving = Pin<Box<dyn Future<Output = Result<Successor, String>> + Send>>;
+
+/// What becomes of it; never anything where there is none.
+async fn given(giving: &mut Option<Giving>) -> Result<Successor, String> {
+    match giving {
+        Some(giving) => giving.await,
+        None => std::future::pending().await,
     }
 }

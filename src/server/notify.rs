@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) enum Standing {
     /// It serves; also after a reload, whatever became of that.
     Ready,
+    /// It is the service's process now, or still, and serves.
+    Main,
     /// It takes over another configuration. `Ready` must follow.
     Reloading,
     /// It lets requests in flight finish, and ends.
@@ -77,6 +79,7 @@ fn reach(name: &OsString) -> io::Result<(UnixDatagram, SocketAddr)> {
 fn message(standing: &Standing, status: &str) -> String {
     let mut lines = match standing {
         Standing::Ready => "READY=1\n".to_owned(),
+        Standing::Main => format!("MAINPID={}\nREADY=1\n", std::process::id()),
         Standing::Stopping => "STOPPING=1\n".to_owned(),
         Standing::Reloading => {
             let mut lines = "RELOADING=1\n".to_owned();

@@ -100,6 +100,11 @@ impl House {
         path: &Path,
         more: impl FnOnce(&mut Command),
     ) -> Self {
+        Self::spawn(folder, path, more).serving().await
+    }
+
+    /// The same, before it has said anything. Its addresses are not known yet.
+    pub(crate) fn spawn(folder: Folder, path: &Path, more: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_standin"));
         command
             .args(["serve", "-c"])
@@ -121,16 +126,20 @@ impl House {
                 into.more.notify_waiters();
             }
         });
-        let mut house = Self {
+        Self {
             child,
             lines,
             folder,
             at: SocketAddr::from(([0; 4], 0)),
             admin: SocketAddr::from(([0; 4], 0)),
-        };
-        house.at = house.address("listening on ").await;
-        house.admin = house.address("admin on ").await;
-        house
+        }
+    }
+
+    /// Waits until it serves.
+    pub(crate) async fn serving(mut self) -> Self {
+        self.at = self.address("listening on ").await;
+        self.admin = self.address("admin on ").await;
+        self
     }
 
     /// With one provider `NAME` for each mock, and `more` below.
@@ -219,7 +228,7 @@ pub(crate) fn providers(mocks: &[(&str, &Mock)], more: &str) -> String {
     yaml + more
 }
 
-fn whole(yaml: &str) -> String {
+pub(crate) fn whole(yaml: &str) -> String {
     let mut whole = yaml.to_owned();
     for (key, line) in [
         ("listen:", "listen: 127.0.0.1:0"),

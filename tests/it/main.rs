@@ -60,5 +60,6 @@ mod streams;
 mod tls;
 mod tls_upstream;
 mod trouble;
+mod upgrade;
 mod upstream;
 mod usage;

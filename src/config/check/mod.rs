@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::listen::{Listening, leads_to};
 use self::model::{Around, Providers};
@@ -162,6 +162,7 @@ pub(super) fn frame(
         otlp: otlp::otlp(fields, found),
         lead: shutdown.duration("lead", found).unwrap_or_default(),
         drain: shutdown.duration("drain", found).unwrap_or_default(),
+        upgrade_socket: upgrade_socket(&shutdown, found),
         log: log(&fields.section("log", found), found),
     };
     (config, usual(&failover, found))
@@ -212,6 +213,21 @@ fn limits(fields: &Fields<'_>, found: &mut Found) -> Limits {
         header_timeout: fields.duration("header_timeout", found).unwrap_or_default(),
         body_timeout: fields.duration("body_timeout", found).unwrap_or_default(),
     }
+}
+
+/// The longest path of a Unix socket, with the zero that ends it one less than
+/// the system's 108 bytes.
+const LONGEST_SOCKET: usize = 107;
+
+fn upgrade_socket(shutdown: &Fields<'_>, found: &mut Found) -> Option<PathBuf> {
+    let (path, place) = shutdown.text("upgrade_socket", found)?;
+    if path.text.len() > LONGEST_SOCKET || path.text.contains('\0') {
+        let why = format!(
+            "`upgrade_socket` is the path of a socket, which has {LONGEST_SOCKET} bytes at the most"
+        );
+        found.add(place, why);
+    }
+    Some(PathBuf::from(&*path.text))
 }
 
 fn log(fields: &Fields<'_>, found: &mut Found) -> Log {

@@ -407,6 +407,11 @@ static SHUTDOWN: Section = Section {
             "5m",
             "How long streams in flight may take to finish after SIGTERM and `lead`.",
         ),
+        key(
+            "upgrade_socket",
+            Form::Path,
+            "Where a process that gets SIGQUIT hands its listening sockets to one that was started with `--upgrade`: a Unix socket, at most 107 bytes, in a folder that nobody else may write to. Left out, nothing is handed over.",
+        ),
     ],
 };
 

@@ -1,0 +1,135 @@
+//! The old process's side.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use super::message::{Socket, Word};
+use super::place::Place;
+use super::talk::{Lost, Talk, out_of_turn};
+use super::{STEP, WAIT, WORK};
+use crate::ledger::Ledger;
+
+/// What is handed over.
+pub(in super::super) struct Offer {
+    pub(in super::super) sockets: Vec<Socket>,
+    /// In the same order.
+    pub(in super::super) descriptors: Vec<OwnedFd>,
+    pub(in super::super) ledger: Option<Arc<Ledger>>,
+}
+
+/// Who has it now.
+#[derive(Debug)]
+pub(in super::super) struct Successor {
+    pub(in super::super) process: u32,
+    /// The places of the sockets that it serves.
+    pub(in super::super) kept: Vec<usize>,
+}
+
+/// Waits for a new process, and hands over to it. Dropped, it is as if it had
+/// never begun.
+///
+/// # Errors
+/// Why it was not done, in one sentence; everything is as it was.
+pub(in super::super) async fn give(path: PathBuf, offer: Offer) -> Result<Successor, String> {
+    let place = Place::open(&path).await?;
+    log::info!(
+        event = "upgrade", step = "waiting";
+        "upgrade: waiting {WAIT:?} at {} for a new process", path.display()
+    );
+    let Ok((mut talk, process, version)) = timeout(WAIT, guest(&place)).await else {
+        return Err(format!("no new process came within {WAIT:?}"));
+    };
+    // Whoever else comes finds nobody.
+    drop(place);
+    let count = offer.descriptors.len();
+    log::info!(
+        event = "upgrade", step = "found", process, version = version.as_str();
+        "upgrade: process {process} of version {version} is given {count} sockets"
+    );
+    let handed = hand_over(&mut talk, &offer).await;
+    let (kept, lent) = match handed {
+        Ok(handed) => handed,
+        Err(why) => {
+            talk.fail(&why);
+            return Err(why);
+        }
+    };
+    lent.stays();
+    talk.over();
+    Ok(Successor { process, kept })
+}
+
+/// Who says hello: process and version. Whoever does not is not listened to any more.
+async fn guest(place: &Place) -> (Talk, u32, String) {
+    loop {
+        let mut talk = Talk::new(place.next().await);
+        let why = match talk.hear(STEP).await {
+            Ok(Word::Hello { process, version }) => return (talk, process, version),
+            Ok(word) => out_of_turn(&word),
+            // It has only looked whether somebody is here.
+            Err(Lost::Gone) => continue,
+            Err(lost) => lost,
+        };
+        log::warn!(event = "upgrade", step = "refused"; "upgrade: turned away: {why}");
+        talk.fail(&why.to_string());
+    }
+}
+
+async fn hand_over(talk: &mut Talk, offer: &Offer) -> Result<(Vec<usize>, Lent), String> {
+    let told = |lost: Lost| lost.to_string();
+    let sockets = Word::Sockets(offer.sockets.clone());
+    talk.say(&sockets).await.map_err(told)?;
+    talk.send(&offer.descriptors).await.map_err(told)?;
+    let heard = talk.hear(WORK).await.map_err(told)?;
+    let Word::Ready { kept, ledger } = heard else {
+        return Err(out_of_turn(&heard).to_string());
+    };
+    let lent = lend(offer.ledger.as_ref(), ledger.as_deref()).await?;
+    talk.say(&Word::Go).await.map_err(told)?;
+    let heard = talk.hear(WORK).await.map_err(told)?;
+    if heard != Word::Serving {
+        return Err(out_of_turn(&heard).to_string());
+    }
+    // It serves, whether or not it hears this.
+    let _ = talk.say(&Word::Leaving).await;
+    Ok((kept, lent))
+}
+
+/// A ledger that another process may have; taken back when this is dropped.
+struct Lent(Option<Arc<Ledger>>);
+
+impl Lent {
+    /// It is the other one's for good.
+    fn stays(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(ledger) = &self.0 {
+            ledger.take_back();
+        }
+    }
+}
+
+/// Hands over the ledger, where the other one is to write the same; else it
+/// stays.
+async fn lend(own: Option<&Arc<Ledger>>, its: Option<&Path>) -> Result<Lent, String> {
+    let is_its = |ledger: &&Arc<Ledger>| {
+        let place = Ledger::place(ledger.path());
+        place.is_some() && place.as_deref() == its
+    };
+    let Some(ledger) = own.filter(is_its) else {
+        return Ok(Lent(None));
+    };
+    let lent = Lent(Some(Arc::clone(ledger)));
+    let ledger = Arc::clone(ledger);
+    let handed = tokio::task::spawn_blocking(move || ledger.hand_over(STEP)).await;
+    handed.map_err(|error| error.to_string())??;
+    log::info!(event = "upgrade", step = "ledger"; "upgrade: the ledger is the new process's");
+    Ok(lent)
+}
