@@ -31,6 +31,14 @@ def settings(unit):
     return found
 
 
+def verified(there):
+    """Whether systemd takes a unit with all that is beside it."""
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", there], capture_output=True, text=True)
+    # Names that it does not know are only warned of.
+    own = [line for line in done.stderr.splitlines() if str(there) in line or "standin.service" in line]
+    must(done.returncode == 0 and not own, f"systemd-analyze verify: {done.returncode} {done.stderr}")
+
+
 def main():
     standin, temporary = sys.argv[1:3]
     text = (SYSTEMD / "standin.service").read_text()
@@ -64,10 +72,17 @@ def main():
         # It looks whether the program is there.
         there = here / "standin.service"
         there.write_text(text.replace(f"ExecStart={program} ", f"ExecStart={standin} "))
-        done = subprocess.run(["systemd-analyze", "verify", "--man=no", there], capture_output=True, text=True)
-        # Names that it does not know are only warned of.
-        own = [line for line in done.stderr.splitlines() if str(there) in line or line.startswith("standin.service")]
-        must(done.returncode == 0 and not own, f"systemd-analyze verify: {done.returncode} {done.stderr}")
+        verified(there)
+        # And as it is with the drop-in beside it.
+        upgrade = (SYSTEMD / "upgrade.conf").read_text()
+        more = settings(upgrade)
+        must(f"{program} serve --upgrade -c {rest[2]} &" in more["ExecReload"][1], f"ExecReload: {more['ExecReload']}")
+        must(more["NotifyAccess"] == ["all"], "another process may not say that it is the main one")
+        folder = f"/run/{unit['RuntimeDirectory'][0]}/"
+        must(config["shutdown"]["upgrade_socket"].startswith(folder), f"the upgrade socket is not in {folder}")
+        (here / "standin.service.d").mkdir()
+        (here / "standin.service.d/upgrade.conf").write_text(upgrade)
+        verified(there)
     exposed = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", f"--threshold={MOST_EXPOSED}", SYSTEMD / "standin.service"],
         capture_output=True, text=True,
