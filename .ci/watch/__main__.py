@@ -35,6 +35,7 @@ FAMILIES = {
     "standin_in_flight": "gauge",
     "standin_connections": "gauge",
     "standin_overloaded_total": "counter",
+    "standin_tls_handshakes_failed_total": "counter",
     "standin_config_reloads_total": "counter",
     "standin_build_info": "gauge",
     "standin_config_last_reload_accepted": "gauge",
