@@ -15,10 +15,13 @@ use crate::tls;
 #[derive(Debug, Default)]
 pub struct Certified(Vec<Door>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Door {
     at: SocketAddr,
-    tls: Option<Met>,
+    tls: Option<Arc<Met>>,
+    /// It is not configured any more, and about to be closed: until then
+    /// nobody comes in there in any other way than before.
+    leaves: bool,
 }
 
 #[derive(Debug)]
@@ -45,16 +48,42 @@ impl Certified {
     pub fn new(listen: &[Listen], before: Option<&Self>) -> Result<Self, String> {
         let door = |entry: &Listen| {
             let known = before.and_then(|before| {
-                let mut doors = before.0.iter().filter_map(|door| door.tls.as_ref());
+                let mut doors = before.0.iter().filter_map(|door| door.tls.as_deref());
                 doors.find(|met| Some(&met.wanted) == entry.tls.as_ref())
             });
             let tls = entry.tls.as_ref().map(|wanted| Met::new(wanted, known));
             let tls = tls.transpose();
             let at = entry.address;
             let tls = tls.map_err(|why| format!("listen {at}: {why}"))?;
-            Ok(Door { at, tls })
+            Ok(Door {
+                at,
+                tls: tls.map(Arc::new),
+                leaves: false,
+            })
         };
-        listen.iter().map(door).collect::<Result<_, _>>().map(Self)
+        let doors = listen.iter().map(door).collect::<Result<_, String>>()?;
+        Ok(Self(doors).with_those_that_leave(before))
+    }
+
+    fn with_those_that_leave(mut self, before: Option<&Self>) -> Self {
+        let before = before.map_or(&[][..], |before| &before.0);
+        let before: Vec<_> = before.iter().filter(|door| !door.leaves).collect();
+        for (place, door) in before.iter().enumerate() {
+            let is_same = |other: &&&Door| other.at == door.at;
+            let nth = before.iter().take(place).filter(is_same).count();
+            let stay = self
+                .0
+                .iter()
+                .filter(|other| other.at == door.at && !other.leaves);
+            if nth >= stay.count() {
+                let leaves = true;
+                self.0.push(Door {
+                    leaves,
+                    ..Door::clone(door)
+                });
+            }
+        }
+        self
     }
 
     /// How clients are met at an address, the `nth` of those that are
@@ -116,4 +145,50 @@ fn read(wanted: &ServerTls, before: Option<&Agreed>) -> Result<Arc<Agreed>, Stri
         None => tls::server(&identity, clients)?,
     };
     Ok(Arc::new(Agreed { config, of }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::IdentityFiles;
+
+    #[test]
+    fn what_leaves_is_met_as_before_until_it_is_gone() {
+        let folder = std::env::temp_dir().join(format!("standin-certified-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (cert_file, key_file) = (folder.join("tls.crt"), folder.join("tls.key"));
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        fs::write(&cert_file, params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(&key_file, key.serialize_pem()).unwrap();
+        let tls = ServerTls {
+            identity: IdentityFiles {
+                cert_file,
+                key_file,
+            },
+            client_ca_file: None,
+        };
+        let entry = |port: u16, tls: Option<&ServerTls>| Listen {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            tls: tls.cloned(),
+        };
+        let (any, one) = (entry(0, None).address, entry(1, None).address);
+        let all = [entry(1, Some(&tls)), entry(0, None), entry(0, Some(&tls))];
+        let first = Certified::new(&all, None).unwrap();
+        let is_tls = |of: &Certified| {
+            [(one, 0), (any, 0), (any, 1), (any, 2)].map(|(at, nth)| of.at(at, nth).is_some())
+        };
+        assert_eq!(is_tls(&first), [true, false, true, false]);
+        let second = Certified::new(&[entry(0, None)], Some(&first)).unwrap();
+        assert_eq!(is_tls(&second), [true, false, true, false]);
+        let third = Certified::new(&[entry(0, None)], Some(&second)).unwrap();
+        assert_eq!(is_tls(&third), [false; 4]);
+        // And what comes again is what it was.
+        let again = Certified::new(&all, Some(&second)).unwrap();
+        let same = Arc::ptr_eq(&again.at(one, 0).unwrap(), &first.at(one, 0).unwrap());
+        assert!(same, "its sessions are resumed");
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
