@@ -176,6 +176,29 @@ impl House {
         }
     }
 
+    /// Whether its log has so many of them, when it has or the process has
+    /// ended.
+    pub(crate) async fn logged_or_ended(&mut self, text: &str, times: usize) -> bool {
+        let lines = Arc::clone(&self.lines);
+        let has = || {
+            let all = lines.all.lock().unwrap();
+            all.iter().filter(|line| line.contains(text)).count() >= times
+        };
+        let found = async {
+            loop {
+                let more = lines.more.notified();
+                if has() {
+                    return true;
+                }
+                tokio::select! {
+                    () = more => {}
+                    _ = self.child.wait() => return has(),
+                }
+            }
+        };
+        soon("its word or its end", found).await
+    }
+
     /// Everything it has logged so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.lines.all.lock().unwrap().clone()

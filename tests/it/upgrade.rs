@@ -15,9 +15,10 @@ use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use serde_json::{Value, json};
 use standin::config::{self, OnError};
 use standin::ledger::Ledger;
-use standin::mock::{At, Gate, Mock, Reply, Script, Step};
+use standin::mock::{At, Gate, Mock, Reply, Script, Step, roll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::JoinSet;
 
 use crate::books::{Books, close};
@@ -235,12 +236,15 @@ async fn a_connection_that_is_kept_is_served_once_more() {
     let mock = provider(&gate).await;
     let yaml = site.yaml(&mock, "");
     let mut old = House::start(&yaml).await;
-    let (mut used, mut silent) = (old.talk().await, old.talk().await);
+    let (mut used, silent) = (old.talk().await, old.talk().await);
     assert_eq!(used.chat(&["p/m"], false).await.status, 200);
     let mut scraper = Talk::to(old.admin).await;
     assert_eq!(scraper.get("/readyz").await.status, 200);
     let new = upgrade(&old, &yaml).await;
-    for talk in [&mut used, &mut silent] {
+    // It does not take the service for unready, and comes back to the new one.
+    assert_eq!(scraper.get("/readyz").await.status, 200);
+    scraper.closed().await;
+    for mut talk in [used, silent] {
         let answer = talk.chat(&["p/m"], false).await;
         assert_eq!(
             (answer.status, answer.header("connection")),
@@ -248,11 +252,9 @@ async fn a_connection_that_is_kept_is_served_once_more() {
         );
         talk.closed().await;
     }
-    // It does not take the service for unready, and comes back to the new one.
-    assert_eq!(scraper.get("/readyz").await.status, 200);
-    scraper.closed().await;
     assert_eq!(old.ended().await.code(), Some(0));
     assert_eq!(new.talk().await.chat(&["p/m"], false).await.status, 200);
+    close(new).await;
     assert_eq!(site.books.rows().len(), 4);
 }
 
@@ -524,6 +526,105 @@ async fn an_old_one_that_is_killed_takes_no_finished_row_with_it() {
     ask(new.at, "after").await;
     close(new).await;
     site.check(&["before", "left", "after"].map(str::to_owned));
+}
+
+/// Asks as long as it may, whoever is there: the ids of the answers that it has
+/// seen to their ends.
+async fn ask_on(
+    client: u64,
+    at: Receiver<Option<SocketAddr>>,
+    count: Arc<AtomicU64>,
+) -> Vec<String> {
+    let mut seen = Vec::new();
+    for turn in 0.. {
+        let Some(to) = *at.borrow() else { break };
+        let (id, body) = (format!("k{client}-{turn}"), chat(&["p/m"], turn % 2 == 0));
+        let length = body.len();
+        let head = format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: h\r\nx-request-id: {id}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let ask = async {
+            let mut wire = TcpStream::connect(to).await?;
+            wire.write_all((head + &body).as_bytes()).await?;
+            let mut text = String::new();
+            wire.read_to_string(&mut text).await?;
+            std::io::Result::Ok(text)
+        };
+        match soon("an answer or none", ask).await {
+            Ok(text) if text.contains("data: [DONE]") || text.contains("\"fp_mock\"}") => {
+                seen.push(id)
+            }
+            Ok(_) | Err(_) => tokio::task::yield_now().await,
+        }
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+    seen
+}
+
+/// `STANDIN_ROUNDS` asks for more of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_ones_are_killed_at_any_moment_and_old_ones_too() {
+    let rounds = std::env::var("STANDIN_ROUNDS");
+    let rounds: u64 = rounds.map_or(10, |rounds| rounds.parse().unwrap());
+    let (site, gate) = (Site::new(), Gate::new());
+    let mock = provider(&gate).await;
+    let yaml = site.yaml(&mock, "");
+    let mut house = House::start(&yaml).await;
+    let (at, count) = (Sender::new(Some(house.at)), Arc::<AtomicU64>::default());
+    let mut clients = JoinSet::new();
+    for client in 0..8 {
+        clients.spawn(ask_on(client, at.subscribe(), Arc::clone(&count)));
+    }
+    // How often the one that serves has been asked.
+    let mut asked = 0;
+    for round in 0..rounds {
+        house.signal("QUIT");
+        asked += 1;
+        let mut new = coming(&yaml);
+        house.logged_again("is given 2 sockets", asked).await;
+        let until = count.load(Ordering::Relaxed) + roll(17, round) % 60;
+        soon("answers", async {
+            while count.load(Ordering::Relaxed) < until {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        // The other one serves, unless it has just left.
+        let serves = if roll(18, round).is_multiple_of(3) {
+            house.signal("KILL");
+            house.ended().await;
+            (house, asked) = (new.serving().await, 0);
+            true
+        } else {
+            new.signal("KILL");
+            new.ended().await;
+            let failed = "not done, and this process serves on";
+            house.logged_or_ended(failed, asked).await
+        };
+        if !serves {
+            (house, asked) = (House::start(&yaml).await, 0);
+        }
+        at.send_replace(Some(house.at));
+    }
+    at.send_replace(None);
+    let mut seen = HashSet::new();
+    while let Some(these) = soon("a client's end", clients.join_next()).await {
+        seen.extend(these.unwrap());
+    }
+    close(house).await;
+    let rows = site.books.rows();
+    let ids: HashSet<&str> = rows
+        .iter()
+        .map(|row| row["request_id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), rows.len(), "no row is there twice");
+    assert!(seen.len() > 50, "{}", seen.len());
+    let missing: Vec<_> = seen
+        .iter()
+        .filter(|id| !ids.contains(id.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!((1..=rows.len() as u64).eq(rows.iter().map(|row| row["seq"].as_u64().unwrap())));
 }
 
 /// Sends these listeners as an old process does, with one byte.

@@ -44,10 +44,9 @@ pub(in super::super) async fn give(path: PathBuf, offer: Offer) -> Result<Succes
     };
     // Whoever else comes finds nobody.
     drop(place);
-    let count = offer.descriptors.len();
     log::info!(
         event = "upgrade", step = "found", process, version = version.as_str();
-        "upgrade: process {process} of version {version} is given {count} sockets"
+        "upgrade: process {process} of version {version} is there"
     );
     let handed = hand_over(&mut talk, &offer).await;
     let (kept, lent) = match handed {
@@ -83,6 +82,8 @@ async fn hand_over(talk: &mut Talk, offer: &Offer) -> Result<(Vec<usize>, Lent),
     let sockets = Word::Sockets(offer.sockets.clone());
     talk.say(&sockets).await.map_err(told)?;
     talk.send(&offer.descriptors).await.map_err(told)?;
+    let count = offer.descriptors.len();
+    log::info!(event = "upgrade", step = "given"; "upgrade: it is given {count} sockets");
     let heard = talk.hear(WORK).await.map_err(told)?;
     let Word::Ready { kept, ledger } = heard else {
         return Err(out_of_turn(&heard).to_string());
