@@ -68,7 +68,7 @@ fn word(outcome: Outcome) -> String {
 fn plain(endpoint: Endpoint, body: &[u8]) -> String {
     match Plain::read(endpoint, body, false) {
         Plain::Answer { .. } => "answer".to_owned(),
-        Plain::Failed(outcome, _) => word(outcome),
+        Plain::Failed(outcome, ..) => word(outcome),
         Plain::Filtered { .. } => word(Outcome::Moderated),
     }
 }

@@ -16,6 +16,28 @@ pub(super) const MODERATION: [&str; 9] = [
     "data_inspection_failed",
 ];
 
+/// Finish reasons by which an answer says that a content policy ended it, in
+/// any case: OpenAI's, and those that Gemini's OpenAI endpoint hands on
+/// (ai.google.dev/api/generate-content#FinishReason), also behind OpenAI's.
+const FILTERS: [&str; 8] = [
+    "content_filter",
+    "safety",
+    "prohibited_content",
+    "blocklist",
+    "recitation",
+    "spii",
+    "image_safety",
+    "image_prohibited_content",
+];
+
+/// Whether a finish reason is one of those; `content_filter: SAFETY` is.
+pub(super) fn is_filter(reason: &str) -> bool {
+    let first = reason.split(':').next().unwrap_or_default();
+    FILTERS
+        .iter()
+        .any(|filter| first.eq_ignore_ascii_case(filter))
+}
+
 /// Codes by which providers say that there is no such model.
 pub(super) const NO_MODEL: [&str; 5] = [
     "model_not_found",

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::codes::is_filter;
 use super::said::{self, Choice};
 use super::usage;
 use crate::base::Endpoint;
@@ -35,8 +36,11 @@ pub struct Event {
     /// `error`, or an error event of the Responses API.
     pub tells_error: bool,
     /// The value of the top-level `model` (`response.model` on
-    /// `/v1/responses`), where it is a string.
+    /// `/v1/responses`), whatever it is.
     pub model: Option<Range<usize>>,
+    /// Where a `model` is to stand in an answer that has none: before the
+    /// first member.
+    pub no_model: Option<usize>,
     /// The member `"usage": null` with the comma that goes with it.
     pub null_usage: Option<Range<usize>>,
     /// `choices` is empty and `usage` is not: the event that asking for usage
@@ -92,6 +96,7 @@ impl Event {
             finishes,
             tells_error: false,
             model: None,
+            no_model: None,
             null_usage: None,
             is_usage_only: false,
             sequence: None,
@@ -112,6 +117,8 @@ struct Top {
     blocked: bool,
     ping: bool,
     other: bool,
+    /// Where the first member begins.
+    first: Option<usize>,
     model: Option<Range<usize>>,
     usage: Option<Range<usize>>,
     null_usage: Option<Range<usize>>,
@@ -123,11 +130,12 @@ fn read_choices(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
     let mut top = Top::default();
     json::object(data, |member| {
         let value = &data[member.value_at.clone()];
+        top.first.get_or_insert(member.key_at.start);
         if member.key.is("choices") {
             top.no_choices = said::is_empty(value);
             top.choices = Some(said::choices(value));
         } else if member.key.is("model") {
-            top.model = json::string(value).map(|_| member.value_at);
+            top.model = Some(member.value_at);
         } else if member.key.is("usage") {
             if said::is_set(data, &member.value_at) {
                 top.usage = Some(member.value_at);
@@ -173,6 +181,10 @@ fn read_choices(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
         worth,
         finishes: choice.finished && worth != Worth::Error,
         tells_error: top.tells_error,
+        no_model: match (&top.model, &top.choices) {
+            (None, Some(_)) => top.first,
+            (Some(_), _) | (None, None) => None,
+        },
         model: top.model,
         null_usage: top.null_usage.map(|at| with_comma(data, at)),
         is_usage_only: top.no_choices && top.usage.is_some(),
@@ -194,6 +206,7 @@ struct Response {
     error: bool,
     tells_error: bool,
     empty_delta: bool,
+    calls: bool,
     model: Option<Range<usize>>,
     filtered: bool,
     sequence: Option<u64>,
@@ -212,7 +225,7 @@ fn read_response(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
         } else if member.key.is("response") {
             let start = member.value_at.start;
             for inner in json::members(value) {
-                if inner.key.is("model") && json::string(&value[inner.value_at.clone()]).is_some() {
+                if inner.key.is("model") {
                     let at = inner.value_at;
                     top.model = Some(start + at.start..start + at.end);
                 } else if inner.key.is("incomplete_details") {
@@ -223,6 +236,8 @@ fn read_response(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
                     top.service_tier = usage::service_tier(&value[inner.value_at]);
                 }
             }
+        } else if member.key.is("item") {
+            top.calls = said::is_call(value);
         } else if member.key.is("delta") {
             top.empty_delta = said::is_empty(value);
             top.delta_bytes = said::length(value);
@@ -243,6 +258,7 @@ fn read_response(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
         _ if top.error => (Worth::Error, true),
         "response.incomplete" if top.filtered => (Worth::Filtered, true),
         "response.completed" | "response.incomplete" | "response.cancelled" => (Worth::Said, true),
+        "response.output_item.added" if top.calls => (Worth::Said, false),
         "response.created"
         | "response.queued"
         | "response.in_progress"
@@ -260,6 +276,7 @@ fn read_response(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
         tells_error: top.tells_error
             || matches!(top.kind.as_deref(), Some("error" | "response.failed")),
         model: top.model,
+        no_model: None,
         null_usage: None,
         is_usage_only: false,
         sequence: top.sequence,
@@ -278,7 +295,7 @@ fn read_response(name: Option<&[u8]>, data: &[u8]) -> Result<Event, Syntax> {
 pub(super) fn is_filtered(details: &[u8]) -> bool {
     json::members(details).any(|member| {
         member.key.is("reason")
-            && json::string(&details[member.value_at]).as_deref() == Some("content_filter")
+            && json::string(&details[member.value_at]).is_some_and(|reason| is_filter(&reason))
     })
 }
 
@@ -352,6 +369,12 @@ mod tests {
         let late =
             chat(r#"{"choices":[{"delta":{"content":"x"},"finish_reason":"content_filter"}]}"#);
         assert_eq!(late.worth, Worth::Said);
+        for reason in ["SAFETY", "Recitation", "content_filter: PROHIBITED_CONTENT"] {
+            let event = chat(&format!(
+                r#"{{"choices":[{{"delta":{{}},"finish_reason":"{reason}"}}]}}"#
+            ));
+            assert_eq!(event.worth, Worth::Filtered, "{reason}");
+        }
         let blocked = chat(r#"{"choices":[],"promptFeedback":{"blockReason":"SAFETY"}}"#);
         assert_eq!(blocked.worth, Worth::Filtered);
         for data in [
@@ -414,6 +437,16 @@ mod tests {
             (
                 r#"{"type":"response.output_item.added","item":{}}"#,
                 Worth::Polite,
+                false,
+            ),
+            (
+                r#"{"type":"response.output_item.added","item":{"type":"message","content":[]}}"#,
+                Worth::Polite,
+                false,
+            ),
+            (
+                r#"{"type":"response.output_item.added","item":{"type":"function_call","name":"f","arguments":""}}"#,
+                Worth::Said,
                 false,
             ),
             (

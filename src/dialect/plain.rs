@@ -9,14 +9,14 @@ use super::usage;
 use crate::base::Endpoint;
 use crate::outcome::{Outcome, Says};
 use crate::usage::Tokens;
-use crate::wire::json;
+use crate::wire::json::{self, Kind};
 
 /// A whole plain answer, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plain {
     /// An answer.
     Answer {
-        /// The value of the top-level `model`, where it is a string.
+        /// The value of the top-level `model`, whatever it is.
         model: Option<Range<usize>>,
         /// What it says it used.
         usage: Option<Tokens>,
@@ -26,8 +26,8 @@ pub enum Plain {
         /// JSON, to estimate by where it says nothing of usage.
         said_bytes: u32,
     },
-    /// A 200 that is none.
-    Failed(Outcome, ErrorSays),
+    /// A 200 that is none, and what it says it used all the same.
+    Failed(Outcome, ErrorSays, Option<Tokens>),
     /// An answer that was filtered before it said anything.
     Filtered {
         /// As in an answer.
@@ -45,7 +45,7 @@ struct Top {
     model: Option<Range<usize>>,
     error: bool,
     choices: Option<said::Choice>,
-    /// `choices` has an element.
+    /// `choices` has one.
     chose: bool,
     data: bool,
     output: bool,
@@ -67,18 +67,19 @@ impl Plain {
         let read = json::object(body, |member| {
             let value = &body[member.value_at.clone()];
             if member.key.is("model") {
-                top.model = json::string(value).map(|_| member.value_at);
+                top.model = Some(member.value_at);
             } else if member.key.is("error") {
                 top.error |= said::is_set(body, &member.value_at);
             } else if member.key.is("object") {
                 top.error |= json::string(value).as_deref() == Some("error");
             } else if member.key.is("choices") {
-                top.chose = !said::is_empty(value);
+                let is_object = |at| json::kind(&value[at]) == Some(Kind::Object);
+                top.chose = json::elements(value).any(is_object);
                 top.choices = Some(said::choices(value));
             } else if member.key.is("data") {
-                top.data = true;
+                top.data = json::kind(value) == Some(Kind::Array);
             } else if member.key.is("output") {
-                top.output = true;
+                top.output = json::kind(value) == Some(Kind::Array);
                 for at in json::elements(value) {
                     let item = &value[at];
                     top.said_output |= said::speaks_in_output(item);
@@ -100,7 +101,7 @@ impl Plain {
         // An array that is one error is Gemini's, and no answer either way.
         if read.is_err() || top.error || top.failed {
             let says = ErrorSays::read(body);
-            return Self::Failed(in_200(&says, brings_rights), says);
+            return Self::Failed(in_200(&says, brings_rights), says, top.usage);
         }
         let choice = top.choices.unwrap_or_default();
         let usage = top.usage.or(choice.usage);
@@ -130,7 +131,11 @@ impl Plain {
                 said_bytes: choice.bytes.saturating_add(top.output_bytes),
             }
         } else {
-            Self::Failed(Outcome::BadAnswer(Says::Broken), ErrorSays::default())
+            Self::Failed(
+                Outcome::BadAnswer(Says::Broken),
+                ErrorSays::default(),
+                usage,
+            )
         }
     }
 }
@@ -182,9 +187,11 @@ mod tests {
             "[]",
             "{}",
             r#"{"choices":[]}"#,
+            r#"{"choices":"x"}"#,
+            r#"{"choices":[1]}"#,
             "{\"choices\":[{}",
         ] {
-            let Plain::Failed(outcome, _) = chat(body) else {
+            let Plain::Failed(outcome, ..) = chat(body) else {
                 panic!("{body} is no answer");
             };
             assert_eq!(outcome, Outcome::BadAnswer(Says::Broken), "{body}");
@@ -192,13 +199,13 @@ mod tests {
         let rate = chat(r#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]"#);
         assert!(matches!(
             rate,
-            Plain::Failed(Outcome::BadAnswer(Says::RateLimited), _)
+            Plain::Failed(Outcome::BadAnswer(Says::RateLimited), ..)
         ));
         let failed = r#"{"object":"response","status":"failed","error":{"code":"server_error","message":"x"},"output":[]}"#;
         let read = Plain::read(Endpoint::Responses, failed.as_bytes(), false);
         assert!(matches!(
             read,
-            Plain::Failed(Outcome::BadAnswer(Says::Broken), _)
+            Plain::Failed(Outcome::BadAnswer(Says::Broken), ..)
         ));
     }
 

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::codes::is_filter;
 use super::usage;
 use crate::usage::Tokens;
 use crate::wire::json::{self, Kind};
@@ -14,7 +15,7 @@ pub(super) struct Choice {
     pub(super) said: bool,
     /// Its `finish_reason` is set.
     pub(super) finished: bool,
-    /// Its `finish_reason` is `content_filter`.
+    /// Its `finish_reason` says that a content policy ended it.
     pub(super) filtered: bool,
     /// It carries an `error` of its own, as OpenRouter's do.
     pub(super) failed: bool,
@@ -50,7 +51,7 @@ fn choice(object: &[u8]) -> Choice {
         } else if member.key.is("finish_reason") {
             if let Some(reason) = json::string(value) {
                 choice.finished = true;
-                choice.filtered = reason == "content_filter";
+                choice.filtered = is_filter(&reason);
             }
         } else if member.key.is("error") {
             choice.failed = !is_empty(value);
@@ -179,6 +180,15 @@ pub(super) fn bytes_in_output(item: &[u8]) -> u32 {
         }
     });
     sum(bytes)
+}
+
+/// Whether an item of a response's `output` is a call of a tool, which is
+/// something from its name on.
+pub(super) fn is_call(item: &[u8]) -> bool {
+    json::members(item).any(|member| {
+        let kind = || json::string(&item[member.value_at.clone()]);
+        member.key.is("type") && kind().is_some_and(|kind| kind.ends_with("_call"))
+    })
 }
 
 /// Whether an item of a response's `output` says anything: a message has a

@@ -260,6 +260,7 @@ async fn held_stream<X: Exchange>(
         Held::Failed(outcome, says) => Err(Failure {
             wait: wait(outcome, &head, &says),
             says,
+            usage: stream.meter().usage,
             ..Failure::with_head(outcome, head)
         }),
         Held::Filtered => Err(Failure {
@@ -270,6 +271,7 @@ async fn held_stream<X: Exchange>(
         }),
         Held::Broken(broken) => Err(Failure {
             head: Some(head),
+            usage: stream.meter().usage,
             ..broken.into()
         }),
     }
@@ -329,7 +331,7 @@ async fn held_plain<X: Exchange>(
                 model: reported.map(Into::into),
             };
             let pieces = match at {
-                None => vec![body],
+                None => introduced(&body, &model),
                 Some(at) => named(&body, at, model).into(),
             };
             Ok(Answer::Plain(head, pieces, meter))
@@ -345,12 +347,21 @@ async fn held_plain<X: Exchange>(
             is_whole: true,
             ..Failure::with_head(Outcome::Moderated, head)
         }),
-        Plain::Failed(outcome, says) => Err(Failure {
+        Plain::Failed(outcome, says, usage) => Err(Failure {
             wait: wait(outcome, &head, &says),
             says,
+            usage,
             ..Failure::with_head(outcome, head)
         }),
     }
+}
+
+/// The answer with the candidate's name, where the upstream has told none. It
+/// is an object that has a member, or it were no answer.
+fn introduced(body: &Bytes, model: &[u8]) -> Vec<Bytes> {
+    let inside = memchr::memchr(b'{', body).map_or(0, |at| at + 1);
+    let member = [br#""model":"#, model, b","].concat();
+    vec![body.slice(..inside), member.into(), body.slice(inside..)]
 }
 
 /// The answer with the candidate's name where the upstream's stood.

@@ -112,7 +112,15 @@ impl Tap {
             Worth::Polite if is_added => return Some(Worth::Polite),
             Worth::Done | Worth::Error | Worth::Filtered | Worth::Polite | Worth::Said => {}
         }
-        let model = event.model.map(|at| (at, &*self.model));
+        let introduction;
+        let model = match (event.model, event.no_model) {
+            (Some(at), _) => Some((at, &*self.model)),
+            (None, Some(at)) => {
+                introduction = [br#""model":"#, &*self.model, b","].concat();
+                Some((at..at, &*introduction))
+            }
+            (None, None) => None,
+        };
         let usage = event.null_usage.filter(|_| self.hides_usage);
         let usage = usage.map(|at| (at, &b""[..]));
         match (model, usage) {
@@ -126,8 +134,9 @@ impl Tap {
 
 type Edit<'a> = (Range<usize>, &'a [u8]);
 
+/// The first one goes first where both begin at one place.
 fn in_order<'a>(a: Edit<'a>, b: Edit<'a>) -> [Edit<'a>; 2] {
-    if a.0.start < b.0.start {
+    if a.0.start <= b.0.start {
         [a, b]
     } else {
         [b, a]

@@ -121,6 +121,20 @@ async fn watched_by(
     leaves: bool,
 ) -> (Vec<(Bytes, u64)>, Value) {
     let place = Place::new();
+    let given = asked(&place, endpoint, stream, play, leaves).await;
+    let mut rows = place.rows();
+    assert_eq!(rows.len(), 1);
+    (given, rows.remove(0))
+}
+
+/// Makes one request whose rows are written to that place.
+async fn asked(
+    place: &Place,
+    endpoint: Endpoint,
+    stream: bool,
+    play: Play,
+    leaves: bool,
+) -> Vec<(Bytes, u64)> {
     let (ledger, given) = (Arc::new(place.open()), Given::default());
     let inn = Inn::new("", &[("a/x", &[play])]);
     let body = json!({"model": "a/x", "stream": stream}).to_string();
@@ -139,10 +153,8 @@ async fn watched_by(
         leaves,
     };
     assert!(run(&ask, &means, None, client).await.is_ok());
-    let mut rows = place.rows();
-    assert_eq!(rows.len(), 1);
     let given = given.lock().unwrap().clone();
-    (given, rows.remove(0))
+    given
 }
 
 /// Whether the row was there when this came.
@@ -262,4 +274,27 @@ async fn so_is_one_that_leaves_a_long_answer() {
     assert_eq!(given, []);
     assert_eq!(row["ended"], "client_gone");
     assert!(row["output_tokens"].as_u64().unwrap() >= (1 << 20) / 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_bad_answer_says_it_used_is_kept_with_it() {
+    let usage = r#""usage":{"prompt_tokens":9,"completion_tokens":2}"#;
+    let used = format!(r#"{{"model":"up","choices":[],{usage}}}"#);
+    for (stream, play) in [
+        (false, Play::json(200, used.clone())),
+        (
+            false,
+            Play::json(200, format!(r#"{{"error":{{"message":"x"}},{usage}}}"#)),
+        ),
+        (true, Play::sse().event(&used).event(DONE)),
+        (true, Play::sse().event(&used).broken(Broken::Reset)),
+    ] {
+        let place = Place::new();
+        asked(&place, Endpoint::Chat, stream, play, false).await;
+        assert_eq!(place.rows().len(), 0);
+        let reader = Reader::open(&place.0.join("usage.db")).unwrap();
+        let all = reader.discarded(SystemTime::UNIX_EPOCH).unwrap();
+        let tokens = all[0].tokens.expect("it told");
+        assert_eq!((all.len(), tokens.input, tokens.output), (1, 9, 2));
+    }
 }

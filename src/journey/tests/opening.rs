@@ -9,8 +9,8 @@ use crate::base::Endpoint;
 const POLITE: [&str; 4] = [
     ": OPENROUTER PROCESSING\n\n",
     "event: ping\ndata: {\"type\":\"ping\"}\n\n",
-    "data: {\"choices\":[],\"prompt_filter_results\":[{\"prompt_index\":0}]}\n\n",
-    "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}}]}\n\n",
+    "data: {\"model\":\"a/x\",\"choices\":[],\"prompt_filter_results\":[{\"prompt_index\":0}]}\n\n",
+    "data: {\"model\":\"a/x\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}}]}\n\n",
 ];
 
 #[tokio::test(start_paused = true)]
@@ -161,10 +161,11 @@ async fn however_it_is_cut_and_whatever_its_line_ends_a_stream_comes_out_the_sam
 
 #[tokio::test(start_paused = true)]
 async fn usage_that_was_not_asked_for_is_kept_back_and_nothing_else() {
-    let null = r#"{"id":"c","usage":null,"choices":[{"delta":{"content":"x"}}]}"#;
-    let full = r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"total_tokens":3}}"#;
-    let extra = r#"{"choices":[],"usage":{"total_tokens":3}}"#;
-    let failed = r#"{"choices":[],"usage":{"total_tokens":3},"error":{"message":"late"}}"#;
+    let null = r#"{"model":"a/x","id":"c","usage":null,"choices":[{"delta":{"content":"x"}}]}"#;
+    let full = r#"{"model":"a/x","choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"total_tokens":3}}"#;
+    let extra = r#"{"model":"a/x","choices":[],"usage":{"total_tokens":3}}"#;
+    let failed =
+        r#"{"model":"a/x","choices":[],"usage":{"total_tokens":3},"error":{"message":"late"}}"#;
     let play = Play::sse().events([null, full, extra, DONE]);
     for asked in [
         json!(null),
@@ -176,7 +177,7 @@ async fn usage_that_was_not_asked_for_is_kept_back_and_nothing_else() {
             .with("stream_options", asked.clone())
             .run(&[("a/x", std::slice::from_ref(&play))])
             .await;
-        let bare = r#"{"id":"c","choices":[{"delta":{"content":"x"}}]}"#;
+        let bare = r#"{"model":"a/x","id":"c","choices":[{"delta":{"content":"x"}}]}"#;
         assert_eq!(came.events(), [bare, full, DONE], "{asked}");
         let sent: serde_json::Value = serde_json::from_slice(&came.tried[0].body).unwrap();
         assert_eq!(sent["stream_options"]["include_usage"], true, "{asked}");
@@ -194,8 +195,8 @@ async fn usage_that_was_not_asked_for_is_kept_back_and_nothing_else() {
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_takes_no_usage_option_is_not_asked_and_nothing_is_kept_back() {
-    let null = r#"{"usage":null,"choices":[{"delta":{"content":"x"}}]}"#;
-    let extra = r#"{"choices":[],"usage":{"total_tokens":3}}"#;
+    let null = r#"{"model":"d/x","usage":null,"choices":[{"delta":{"content":"x"}}]}"#;
+    let extra = r#"{"model":"d/x","choices":[],"usage":{"total_tokens":3}}"#;
     let play = Play::sse().events([null, extra, DONE]);
     let came = Trip::stream(&["d/x"])
         .config("  d: { base_url: \"http://d.test\", stream_usage: false }\n")
@@ -237,4 +238,34 @@ async fn a_filtered_answer_of_the_last_candidate_is_handed_on() {
     let came = Trip::stream(&["a/x"]).run(&[("a/x", &[play])]).await;
     assert_eq!((came.status(), came.walk()), (200, "a/x=moderated"));
     assert_eq!(came.took, seconds(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_names_nobody_is_given_the_name_of_who_answered() {
+    let choices = r#""choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}]"#;
+    for body in [
+        format!("{{{choices}}}"),
+        format!(" {{ {choices} }}"),
+        format!(r#"{{"model":null,{choices}}}"#),
+        format!(r#"{{{choices},"model":7}}"#),
+    ] {
+        let play = Play::json(200, body.clone());
+        let came = Trip::plain(&["a/x"]).run(&[("a/x", &[play])]).await;
+        assert_eq!(came.json()["model"], "a/x", "{body}");
+        assert_eq!(came.json()["choices"][0]["message"]["content"], "Hello");
+    }
+    let delta = r#""choices":[{"delta":{"content":"Hello"},"finish_reason":"stop"}]"#;
+    for data in [
+        format!("{{{delta}}}"),
+        format!(r#"{{"usage":null,{delta}}}"#),
+        format!("{{\ndata: {delta}\ndata: }}"),
+        format!(r#"{{"model":null,{delta}}}"#),
+    ] {
+        let play = Play::sse().event(&data).event("[DONE]");
+        let came = Trip::stream(&["a/x"]).run(&[("a/x", &[play])]).await;
+        let text = came.text().replace("data: ", "").replace("[DONE]", "");
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(event["model"], "a/x", "{data}");
+        assert_eq!(event["choices"][0]["delta"]["content"], "Hello");
+    }
 }
