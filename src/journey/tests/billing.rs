@@ -153,8 +153,7 @@ async fn asked(
         leaves,
     };
     assert!(run(&ask, &means, None, client).await.is_ok());
-    let given = given.lock().unwrap().clone();
-    given
+    given.lock().unwrap().clone()
 }
 
 /// Whether the row was there when this came.
