@@ -45,8 +45,6 @@ struct Top {
     model: Option<Range<usize>>,
     error: bool,
     choices: Option<said::Choice>,
-    /// `choices` has one.
-    chose: bool,
     data: bool,
     output: bool,
     said_output: bool,
@@ -73,8 +71,6 @@ impl Plain {
             } else if member.key.is("object") {
                 top.error |= json::string(value).as_deref() == Some("error");
             } else if member.key.is("choices") {
-                let is_object = |at| json::kind(&value[at]) == Some(Kind::Object);
-                top.chose = json::elements(value).any(is_object);
                 top.choices = Some(said::choices(value));
             } else if member.key.is("data") {
                 top.data = json::kind(value) == Some(Kind::Array);
@@ -113,7 +109,7 @@ impl Plain {
             Endpoint::Embeddings => false,
         };
         let is_answer = match endpoint {
-            Endpoint::Chat | Endpoint::Completions => top.chose,
+            Endpoint::Chat | Endpoint::Completions => choice.there,
             Endpoint::Embeddings => top.data,
             Endpoint::Responses => top.output,
         };

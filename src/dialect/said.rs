@@ -11,6 +11,8 @@ use crate::wire::json::{self, Kind};
 /// What one choice comes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Choice {
+    /// It is one: an object.
+    pub(super) there: bool,
     /// Text, a tool call, reasoning, a refusal, or a part that we do not know.
     pub(super) said: bool,
     /// Its `finish_reason` is set.
@@ -30,6 +32,7 @@ pub(super) fn choices(array: &[u8]) -> Choice {
     json::elements(array).fold(Choice::default(), |sum, at| {
         let one = choice(&array[at]);
         Choice {
+            there: sum.there || one.there,
             said: sum.said || one.said,
             finished: sum.finished || one.finished,
             filtered: sum.filtered || one.filtered,
@@ -41,7 +44,10 @@ pub(super) fn choices(array: &[u8]) -> Choice {
 }
 
 fn choice(object: &[u8]) -> Choice {
-    let mut choice = Choice::default();
+    let mut choice = Choice {
+        there: json::kind(object) == Some(Kind::Object),
+        ..Choice::default()
+    };
     for member in json::members(object) {
         let value = &object[member.value_at];
         if member.key.is("delta") || member.key.is("message") {
