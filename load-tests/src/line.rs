@@ -56,6 +56,11 @@ impl Line {
         })
     }
 
+    /// Whether the other end has closed it, as far as can be seen.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.stream.try_read(&mut [0]), Ok(0))
+    }
+
     /// Sends a request and takes its whole answer.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<Answer, String> {
         match self.receive(request).await? {

@@ -62,7 +62,8 @@ impl Admin {
     }
 }
 
-fn sum(text: &str, name: &str, label: &str) -> u64 {
+/// All samples of this name and with this in their labels, added up.
+pub(super) fn sum(text: &str, name: &str, label: &str) -> u64 {
     let samples = text.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;
         let labels = series.strip_prefix(name)?;

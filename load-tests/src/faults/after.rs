@@ -69,8 +69,9 @@ pub(super) async fn settle(
         let counted = admin.metric("standin_requests_total", "").await?;
         let pending = admin.metric("standin_ledger_pending", "").await?;
         let flying = admin.metric("standin_in_flight", "").await?;
+        let counted = counted + found.before.counted;
         found.counted = has_seen_all.then_some(counted);
-        let is_counted = !has_seen_all || counted == requests;
+        let is_counted = !has_seen_all || found.is_all(counted, requests);
         if is_counted && (pending, flying) == (0, 0) {
             break;
         }
@@ -81,7 +82,9 @@ pub(super) async fn settle(
         }
         sleep(LOOK).await;
     }
-    found.lost = admin.metric("standin_ledger_lost_total", "").await?;
-    found.damaged = admin.metric("standin_ledger_damaged_total", "").await?;
+    let lost = admin.metric("standin_ledger_lost_total", "").await?;
+    let damaged = admin.metric("standin_ledger_damaged_total", "").await?;
+    found.lost = found.before.lost + lost;
+    found.damaged = found.before.damaged + damaged;
     Ok(())
 }

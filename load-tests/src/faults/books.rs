@@ -11,7 +11,8 @@ use crate::ask;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Books {
     pub(super) rows: u64,
-    /// Rows of attempts that nobody had an answer of.
+    /// Rows of attempts that nobody had an answer of, where the client was told
+    /// of them.
     pub(super) discarded: u64,
     /// Rows beyond the first of a request.
     pub(super) double: u64,
@@ -36,10 +37,16 @@ impl Books {
             .query_map([], |row| row.get::<_, String>(0))
             .map_err(tell)?;
         let ids: Result<Vec<_>, _> = ids.map(|id| id.map(|id| ask::number(&id))).collect();
-        let discarded = "SELECT count(*) FROM discarded";
-        let discarded = database.query_row(discarded, [], |row| row.get::<_, i64>(0));
+        let mut attempts = database
+            .prepare("SELECT request_id FROM discarded")
+            .map_err(tell)?;
+        let attempts = attempts
+            .query_map([], |row| row.get::<_, String>(0))
+            .map_err(tell)?;
+        let attempts: Result<Vec<_>, _> =
+            attempts.map(|id| id.map(|id| ask::number(&id))).collect();
         Ok(Self {
-            discarded: discarded.map_err(tell)?.unsigned_abs(),
+            discarded: told(attempts.map_err(tell)?.into_iter(), seen),
             ..Self::compare(ids.map_err(tell)?.into_iter(), seen)
         })
     }
@@ -67,9 +74,25 @@ impl Books {
     }
 }
 
+/// How many of these attempts are of requests whose walk was seen.
+fn told(ids: impl Iterator<Item = Option<u64>>, seen: &[Seen]) -> u64 {
+    let is_told = |id: &Option<u64>| {
+        let seen = id.and_then(|id| seen.get(usize::try_from(id).ok()?));
+        seen.is_none_or(|seen| *seen != Seen::Nothing)
+    };
+    ids.filter(is_told).count() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attempts_of_requests_without_an_answer_are_left_out() {
+        let seen = [Seen::Nothing, Seen::Beginning, Seen::End];
+        let ids = [0, 0, 1, 2, 2].map(Some);
+        assert_eq!(told(ids.into_iter(), &seen), 3);
+    }
 
     #[test]
     fn what_is_missing_double_or_strange_is_counted() {

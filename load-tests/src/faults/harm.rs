@@ -1,9 +1,7 @@
 //! What is done to the proxy and its providers while clients ask. Each kind
-//! goes its own way, so that several come together.
-//!
-//! A hand-over to a new process can be one more function here, beside
-//! [`reloads`]: clients go on at [`Load::listen`], and whoever holds a
-//! [`Target`] has to learn of the new process.
+//! goes its own way, so that several come together. What asks one process for
+//! something in several steps shares [`Kin::alone`] meanwhile, so that no
+//! other one takes its place.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -16,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::admin::Admin;
 use super::cast::Provider;
+use super::kin::Kin;
 use super::load::Load;
 use super::names::Names;
 use super::place::Place;
@@ -51,27 +50,27 @@ fn one_more(count: &Cell<u64>) {
 }
 
 /// Times that depend on the seed.
-struct Dice {
+pub(super) struct Dice {
     seed: u64,
     turn: u64,
 }
 
 impl Dice {
-    fn new(seed: u64, kind: u64) -> Self {
+    pub(super) fn new(seed: u64, kind: u64) -> Self {
         Self {
             seed: roll(seed, kind),
             turn: 0,
         }
     }
 
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.turn += 1;
         roll(self.seed, self.turn)
     }
 
     /// Sleeps so many milliseconds, but not beyond the end; whether there is
     /// time left.
-    async fn pause(&mut self, millis: std::ops::Range<u64>, end: Instant) -> bool {
+    pub(super) async fn pause(&mut self, millis: std::ops::Range<u64>, end: Instant) -> bool {
         let span = millis.end.saturating_sub(millis.start).max(1);
         let time = Duration::from_millis(millis.start + self.next() % span);
         sleep_until((Instant::now() + time).min(end)).await;
@@ -103,12 +102,14 @@ pub(super) async fn reloads(
     load: &Load,
     done: &Done,
     place: &Place,
-    target: Target,
+    kin: &Kin,
     end: Instant,
 ) -> Result<(), String> {
     let mut dice = Dice::new(load.seed, 2);
-    let mut admin = Admin::of(target.admin);
     while dice.pause(100..1200, end).await {
+        let _shared = kin.alone.read().await;
+        let target = kin.target.get();
+        let mut admin = Admin::of(target.admin);
         let number = load.tried.get() + 1;
         let is_wrong = dice.next().is_multiple_of(4);
         let by_signal = dice.next().is_multiple_of(2);
@@ -125,7 +126,7 @@ pub(super) async fn reloads(
         let accepted = match by_signal {
             true => {
                 one_more(&done.signals);
-                signalled(&mut admin, target, done).await?
+                signalled(&mut admin, target).await?
             }
             false => Some(admin.reload().await? == 200),
         };
@@ -152,14 +153,16 @@ pub(super) async fn reloads(
 }
 
 /// Reloads by signal; whether it was accepted, where anything was done.
-async fn signalled(admin: &mut Admin, target: Target, done: &Done) -> Result<Option<bool>, String> {
+async fn signalled(admin: &mut Admin, target: Target) -> Result<Option<bool>, String> {
+    const NAME: &str = "standin_config_reloads_total";
+    let all = admin.metric(NAME, "").await?;
+    let accepted = admin.metric(NAME, "\"accepted\"").await?;
     figures::signal(target.pid, Signal::SIGHUP)?;
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
-        let answer = admin.metric("standin_config_reloads_total", "");
-        if answer.await? > done.accepted.get() + done.rejected.get() {
-            let accepted = admin.metric("standin_config_reloads_total", "\"accepted\"");
-            return Ok(Some(accepted.await? > done.accepted.get()));
+        if admin.metric(NAME, "").await? > all {
+            let now = admin.metric(NAME, "\"accepted\"").await?;
+            return Ok(Some(now > accepted));
         }
         sleep(LOOK).await;
     }
@@ -192,7 +195,7 @@ pub(super) async fn disk(
     load: &Load,
     done: &Done,
     place: &Place,
-    target: Target,
+    kin: &Kin,
     has_limits: bool,
     end: Instant,
 ) -> Result<(), String> {
@@ -200,9 +203,13 @@ pub(super) async fn disk(
         return Ok(());
     }
     let mut dice = Dice::new(load.seed, 3);
-    let mut admin = Admin::of(target.admin);
     let trouble = ["standin_ledger_trouble", "\"journal\""];
     while dice.pause(2000..8000, end).await {
+        // What is lost is only known as long as the process can be asked: it
+        // is not upgraded before it can write again.
+        let _shared = kin.alone.read().await;
+        let target = kin.target.get();
+        let mut admin = Admin::of(target.admin);
         let size = match dice.next() % 3 {
             0 => 0,
             _ => (journal(place)? + dice.next() % 3000).min(SEGMENT),
@@ -281,12 +288,12 @@ pub(super) async fn names(
 /// Asks `/healthz` again and again; the longest it took.
 pub(super) async fn healthz(
     load: &Rc<Load>,
-    target: Target,
+    kin: &Kin,
     longest: &Cell<Duration>,
     end: Instant,
 ) -> Result<(), String> {
     const BOUND: Duration = Duration::from_secs(5);
-    let mut admin = Admin::of(target.admin);
+    let mut admin = Admin::of(kin.target.get().admin);
     while Instant::now() < end {
         let began = load.began.elapsed();
         let asked = admin.get("/healthz").await;

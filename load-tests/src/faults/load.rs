@@ -43,6 +43,10 @@ pub(super) enum Seen {
     End,
 }
 
+/// Connections that were opened between two hand-overs; once the later one is
+/// done, the configuration that served then.
+pub(super) type Epoch = Cell<Option<u64>>;
+
 /// What came.
 struct Came {
     walk: Walk,
@@ -78,6 +82,14 @@ pub(super) struct Load {
     /// Requests that standin's death took with it.
     pub(super) killed: Cell<u64>,
     pub(super) longest: Cell<Duration>,
+    /// Clients hold it as long as they have a connection of it.
+    epoch: RefCell<Rc<Epoch>>,
+    /// Requests that have ended, in whatever way.
+    pub(super) ended: Cell<u64>,
+    /// When a new process was killed before it served alone, a moment ago, and
+    /// the requests that went with such.
+    pub(super) heir_killed: Cell<Option<Duration>>,
+    pub(super) gone: Cell<u64>,
     /// What was done, and when.
     pub(super) timeline: RefCell<Vec<(Duration, String)>>,
 }
@@ -101,6 +113,10 @@ impl Load {
             discards: Cell::new(0),
             killed: Cell::new(0),
             longest: Cell::new(Duration::ZERO),
+            epoch: RefCell::default(),
+            ended: Cell::new(0),
+            heir_killed: Cell::new(None),
+            gone: Cell::new(0),
             timeline: RefCell::default(),
         }
     }
@@ -127,6 +143,23 @@ impl Load {
         }
         crate::say(&told);
         self.tally.borrow_mut().violated(told);
+    }
+
+    /// From now on connections are another process's; those of before.
+    pub(super) fn next_epoch(&self) -> Rc<Epoch> {
+        let before = self.epoch.take();
+        before.set(Some(self.serving.get()));
+        before
+    }
+
+    /// Whether this may have gone with a new process that was killed: it was
+    /// on its way then, and has no answer, or half of one.
+    fn went(&self, began: Duration, asked: &Asked) -> bool {
+        let is_broken = match asked {
+            Ok((_, why)) => why.is_some(),
+            Err(why) => !why.starts_with("connecting"),
+        };
+        is_broken && self.heir_killed.get().is_some_and(|at| began <= at)
     }
 
     /// The next request, and where it is cut.
@@ -258,6 +291,7 @@ type Asked = Result<(Answer, Option<String>), String>;
 pub(super) async fn client(load: Rc<Load>) {
     let mut line = None;
     let mut deaths = load.deaths.get();
+    let mut epoch = Rc::clone(&load.epoch.borrow());
     while !load.stop.get() {
         if load.is_down.get() {
             sleep(Duration::from_millis(5)).await;
@@ -270,13 +304,26 @@ pub(super) async fn client(load: Rc<Load>) {
         if load.tally.borrow().wrong >= ENOUGH {
             return;
         }
+        if line.is_none() {
+            epoch = Rc::clone(&load.epoch.borrow());
+        }
+        let was_left = epoch.get();
+        if was_left.is_some() && line.as_ref().is_some_and(Line::has_ended) {
+            // Its last answer had begun before the process left.
+            line = None;
+            epoch = Rc::clone(&load.epoch.borrow());
+        }
+        let was_left = epoch.get();
         let (ask, cut) = load.make();
-        let (began, first) = (load.began.elapsed(), load.serving.get());
+        let began = load.began.elapsed();
+        let first = was_left.unwrap_or_else(|| load.serving.get());
         let asked = timeout(PATIENCE, exchange(&mut line, load.listen.get(), &ask.bytes)).await;
         let is_hung = asked.is_err();
         let asked = asked.unwrap_or_else(|_| Err(format!("hangs: nothing within {PATIENCE:?}")));
         let took = load.began.elapsed().saturating_sub(began);
         load.longest.set(load.longest.get().max(took));
+        load.ended.set(load.ended.get() + 1);
+        let went = !is_hung && load.went(began, &asked);
         let judged = load.judge(&ask, cut, asked).and_then(|came| {
             match load.is_served(&came.version, first) {
                 true => Ok(came),
@@ -293,6 +340,10 @@ pub(super) async fn client(load: Rc<Load>) {
             Err(_) if deaths != load.deaths.get() && !is_hung => {
                 load.killed.set(load.killed.get() + 1);
             }
+            Err(_) if went => {
+                line = None;
+                load.gone.set(load.gone.get() + 1);
+            }
             Err(why) => {
                 line = None;
                 let what = format!(
@@ -301,6 +352,10 @@ pub(super) async fn client(load: Rc<Load>) {
                 );
                 load.violated(began, &what);
             }
+        }
+        if was_left.is_some() {
+            // The old process serves it once more, and no longer.
+            line = None;
         }
         let pause =
             roll(load.seed ^ 0x9a5e, ask.number) % u64::try_from(PAUSE.as_micros()).unwrap_or(1);

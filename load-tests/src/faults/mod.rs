@@ -8,18 +8,21 @@ mod cast;
 mod cut;
 mod deaths;
 mod harm;
+mod kin;
 mod load;
 mod names;
 mod place;
 mod report;
+mod upgrades;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tokio::process::Command;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -28,11 +31,13 @@ pub(crate) use cut::{CUT, Cut};
 use self::after::{heal, settle};
 use self::books::Books;
 use self::cast::Cast;
-use self::harm::{Done, Target};
+use self::harm::Done;
+use self::kin::{Kin, Process};
 use self::load::Load;
 use self::names::Names;
 use self::place::Place;
-use self::report::{Found, Holds};
+use self::report::{Before, Found, Holds};
+use self::upgrades::{Stage, Upgrades, WARM};
 use crate::folder::Folder;
 use crate::proxy::Proxy;
 use crate::table::verdict;
@@ -77,13 +82,17 @@ struct Scene {
 }
 
 impl Scene {
-    /// Starts standin with the configuration that is there.
-    async fn proxy(&self) -> Result<Proxy, String> {
-        let path = self.place.config();
+    /// What becomes standin.
+    fn command(&self) -> Command {
         match &self.names {
-            Some(names) => Proxy::start_by(names.before(&self.standin), &path).await,
-            None => Proxy::start_at(&self.standin, &path).await,
+            Some(names) => names.before(&self.standin),
+            None => Command::new(&self.standin),
         }
+    }
+
+    /// Starts it with the configuration that is there.
+    async fn proxy(&self) -> Result<Proxy, String> {
+        Proxy::start_by(self.command(), &self.place.config()).await
     }
 }
 
@@ -130,35 +139,25 @@ async fn watch(proxy: &mut Proxy, wrong: &mut Vec<String>) -> Result<ExitStatus,
 }
 
 async fn all_at_once(options: &Options, mut scene: Scene, mut cast: Cast) -> Result<Found, String> {
-    let mut proxy = scene.proxy().await?;
-    let target = Target {
-        admin: proxy.admin,
-        pid: proxy.pid,
-    };
-    let load = Rc::new(Load::new(options.seed, proxy.listen));
+    let first = Process::spawn(scene.command(), &scene.place.config(), false)?;
+    let (listen, target) = first.serving(END).await?;
+    let kin = Kin::new(first, target);
+    let load = Rc::new(Load::new(options.seed, listen));
     let mut found = Found::default();
-    let mut wrong = Vec::new();
     let done = Done::default();
     let work = work(
-        options, &load, &done, &mut scene, &mut cast, target, &mut found,
+        options, &load, &done, &mut scene, &mut cast, &kin, &mut found,
     );
-    let worked = tokio::select! {
-        worked = work => worked,
-        ended = watch(&mut proxy, &mut wrong) => Err(format!("standin ended: {ended:?}")),
-    };
-    if let Err(why) = worked {
-        // Where it has died, that is what there is to say.
-        return match timeout(Duration::from_secs(1), watch(&mut proxy, &mut wrong)).await {
-            Ok(ended) => Err(format!("standin ended: {ended:?} ({why})")),
-            Err(_) => Err(why),
-        };
+    tokio::select! {
+        worked = work => worked?,
+        ended = kin.ended() => return Err(ended),
     }
     // Nothing keeps a connection any more but standin itself.
     let quiet = async {
         cast.end().await?;
         let until = Instant::now() + LET_GO;
         loop {
-            found.end = holds(target.pid)?;
+            found.end = holds(kin.target.get().pid)?;
             if found.end.is_as_before(found.start) || Instant::now() > until {
                 return Ok::<(), String>(());
             }
@@ -167,11 +166,19 @@ async fn all_at_once(options: &Options, mut scene: Scene, mut cast: Cast) -> Res
     };
     tokio::select! {
         quiet = quiet => quiet?,
-        ended = watch(&mut proxy, &mut wrong) => return Err(format!("standin ended: {ended:?}")),
+        ended = kin.ended() => return Err(ended),
     }
-    end(&mut proxy, &mut wrong).await?;
+    let last = kin.current();
+    last.signal(Signal::SIGTERM)?;
+    match last.end(END).await {
+        Some(status) if status.success() => {}
+        Some(status) => found.wrong.push(format!("standin ended with {status}")),
+        None => found
+            .wrong
+            .push(format!("standin does not end within {END:?}")),
+    }
+    found.wrong.extend(last.wrong());
     found.books = Books::of(&scene.place.ledger(), &load.seen.borrow())?;
-    found.wrong.extend(wrong);
     found.take(&load, &done);
     found.full = scene.has_limits.then(|| done.full.get());
     found.names = scene.names.is_some().then(|| done.names.get());
@@ -200,29 +207,49 @@ async fn work(
     done: &Done,
     scene: &mut Scene,
     cast: &mut Cast,
-    target: Target,
+    kin: &Kin,
     found: &mut Found,
 ) -> Result<(), String> {
-    let pid = target.pid;
+    let pid = kin.target.get().pid;
     found.start = holds(pid)?;
-    found.memory.start = figures::memory(pid)?;
+    let memory = RefCell::new(Memory {
+        start: figures::memory(pid)?,
+        ..Memory::default()
+    });
+    let upgrades = Rc::<Upgrades>::default();
     let mut clients = JoinSet::new();
     for _ in 0..options.connections {
         clients.spawn_local(load::client(Rc::clone(load)));
     }
     let end = Instant::now() + options.time;
     let longest = Cell::new(Duration::ZERO);
+    let command = match &scene.names {
+        Some(names) => names.mounted(),
+        None => Vec::new(),
+    };
+    let standin = scene.standin.clone();
+    let command = || names::before(&command, &standin);
+    let stage = Stage {
+        load,
+        kin,
+        place: &scene.place,
+        upgrades: &upgrades,
+        memory: &memory,
+        command: &command,
+    };
     tokio::try_join!(
         harm::kills(load, done, &mut cast.mortal, end),
-        harm::reloads(load, done, &scene.place, target, end),
-        harm::disk(load, done, &scene.place, target, scene.has_limits, end),
+        harm::reloads(load, done, &scene.place, kin, end),
+        harm::disk(load, done, &scene.place, kin, scene.has_limits, end),
         harm::names(load, done, &mut scene.names, end),
-        harm::healthz(load, target, &longest, end),
-        look(options, load, pid, &mut found.memory, end),
+        harm::healthz(load, kin, &longest, end),
+        upgrades::upgrades(&stage, options.time, end),
+        look(options, load, kin, &memory, end),
     )?;
     found.longest_healthz = longest.get();
     load.note("nobody harms any more");
     cast.calm().await?;
+    let target = kin.target.get();
     found.healed = heal(load, target).await?;
     load.stop.set(true);
     while let Some(ended) = clients.join_next().await {
@@ -230,7 +257,14 @@ async fn work(
     }
     found.wall = load.began.elapsed();
     sleep(Duration::from_secs(1)).await;
-    found.memory.end = figures::memory(pid)?;
+    found.memory = memory.take();
+    found.memory.end = figures::memory(target.pid)?;
+    let mut farewells = upgrades.farewells.take();
+    while let Some(said) = farewells.join_next().await {
+        said.map_err(|error| format!("an old process: {error}"))?;
+    }
+    found.gone = load.gone.get();
+    found.before = Before::of(&upgrades);
     settle(load, target, found, true).await
 }
 
@@ -238,18 +272,24 @@ async fn work(
 async fn look(
     options: &Options,
     load: &Load,
-    pid: u32,
-    memory: &mut Memory,
+    kin: &Kin,
+    memory: &RefCell<Memory>,
     end: Instant,
 ) -> Result<(), String> {
+    let warm = WARM.min(options.time / 10);
     let mut told = 0;
     while Instant::now() < end {
-        let now = figures::memory(pid)?;
-        memory.peak = memory.peak.max(now);
+        let process = kin.current();
+        let now = figures::memory(process.pid)?;
+        memory.replace_with(|memory| Memory {
+            peak: memory.peak.max(now),
+            warm: match memory.warm {
+                0 if process.began.elapsed() >= warm => now,
+                warm => warm,
+            },
+            ..*memory
+        });
         let tenths = load.began.elapsed().as_millis() * 10 / options.time.as_millis().max(1);
-        if memory.warm == 0 && tenths > 0 {
-            memory.warm = now;
-        }
         if tenths > told {
             told = tenths;
             let requests = load.seen.borrow().len();

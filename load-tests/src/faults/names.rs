@@ -1,6 +1,7 @@
 //! Host names whose addresses change: a file in the place of `/etc/hosts`,
 //! for the proxy alone, in namespaces of its own.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -41,6 +42,14 @@ pub(super) fn passing(configuration: u64) -> String {
     format!("moved{}.test", configuration % PASSING)
 }
 
+/// The program, with these words before it.
+pub(super) fn before(words: &[OsString], program: &Path) -> Command {
+    let mut all = words.iter().map(AsRef::as_ref).chain([program.as_os_str()]);
+    let mut command = Command::new(all.next().unwrap_or_default());
+    command.args(all);
+    command
+}
+
 impl Names {
     /// The file, where this machine lets a process have one of its own.
     pub(super) async fn new(folder: &Path, seed: u64) -> Result<Option<Self>, String> {
@@ -70,10 +79,14 @@ impl Names {
 
     /// A command that becomes this program, for which the names hold.
     pub(super) fn before(&self, program: &Path) -> Command {
-        let mut command = Command::new("unshare");
-        command.args(["-U", "-r", "-m", "sh", "-c", MOUNT]);
-        command.arg(&self.path).arg(program);
-        command
+        before(&self.mounted(), program)
+    }
+
+    /// What stands before a program for that.
+    pub(super) fn mounted(&self) -> Vec<OsString> {
+        let words = ["unshare", "-U", "-r", "-m", "sh", "-c", MOUNT];
+        let words = words.into_iter().map(OsString::from);
+        words.chain([self.path.clone().into()]).collect()
     }
 
     /// Gives every name other addresses, at least one of which is good; at

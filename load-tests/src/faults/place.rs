@@ -49,9 +49,11 @@ impl Place {
     pub(super) fn yaml(&self, number: u64) -> String {
         let mut yaml = format!(
             "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nlog: {{ format: text, level: info }}\n\
+             shutdown: {{ drain: 30s, upgrade_socket: {:?} }}\n\
              health: {{ failures: 10, failure_ratio: 1.0, cooldown: 100ms, max_cooldown: 1s }}\n\
              failover: {{ connect_timeout: 5s }}\n\
              ledger: {{ path: {:?}, on_error: serve }}\nproviders:\n",
+            self.folder.join("upgrade"),
             self.ledger()
         );
         let hosts = self.hosts(number);
@@ -86,6 +88,14 @@ impl Place {
             }
             _ => yaml.replace("cooldown: 100ms", "cooldown: 100"),
         }
+    }
+
+    /// Writes a wrong one beside the one that serves; where it is.
+    pub(super) fn write_wrong(&self, dice: u64) -> Result<PathBuf, String> {
+        let path = self.folder.join("wrong.yaml");
+        let written = std::fs::write(&path, self.wrong(dice));
+        let told = written.map_err(|error| format!("{}: {error}", path.display()));
+        told.map(|()| path)
     }
 
     /// Writes a configuration where standin looks for it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::books::Books;
+use super::upgrades::Upgrades;
 use crate::table::Table;
 use crate::tally::{Memory, Tally};
 
@@ -22,6 +23,56 @@ const MORE: u64 = 8;
 impl Holds {
     pub(super) fn is_as_before(self, start: Self) -> bool {
         self.descriptors <= start.descriptors + MORE && self.threads <= start.threads + MORE
+    }
+}
+
+/// What came of upgrades.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    pub(super) upgrades: u64,
+    pub(super) old_first: u64,
+    pub(super) wrong: u64,
+    pub(super) killed: u64,
+    pub(super) accepting: u64,
+    pub(super) unknown: u64,
+    pub(super) counted: u64,
+    pub(super) lost: u64,
+    pub(super) damaged: u64,
+    pub(super) longest: Duration,
+    pub(super) longest_end: Duration,
+    pub(super) memories: Vec<Memory>,
+}
+
+impl Before {
+    pub(super) fn of(upgrades: &Upgrades) -> Self {
+        Self {
+            upgrades: upgrades.done.get(),
+            old_first: upgrades.old_first.get(),
+            wrong: upgrades.wrong.get(),
+            killed: upgrades.killed.get(),
+            accepting: upgrades.accepting.get(),
+            unknown: upgrades.unknown.get(),
+            counted: upgrades.counted.get(),
+            lost: upgrades.lost.get(),
+            damaged: upgrades.damaged.get(),
+            longest: upgrades.longest.get(),
+            longest_end: upgrades.longest_end.get(),
+            memories: upgrades.memories.take(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "done": self.upgrades,
+            "wrong": self.wrong,
+            "killed": self.killed,
+            "killed_accepting": self.accepting,
+            "counted": self.counted,
+            "unknown": self.unknown,
+            "lost": self.lost,
+            "longest_seconds": self.longest.as_secs_f64(),
+            "longest_end_seconds": self.longest_end.as_secs_f64(),
+        })
     }
 }
 
@@ -61,7 +112,11 @@ pub(super) struct Found {
     pub(super) longest_healthz: Duration,
     /// Until every target was healthy again.
     pub(super) healed: Option<Duration>,
+    /// Of the process that serves at the end.
     pub(super) memory: Memory,
+    /// Requests that went with a new process that was killed.
+    pub(super) gone: u64,
+    pub(super) before: Before,
     pub(super) start: Holds,
     pub(super) end: Holds,
     /// Whatever else was wrong.
@@ -81,8 +136,11 @@ impl Found {
         if let Some(counted) = self.counted {
             let requests = self.requests;
             require(
-                counted == requests,
-                format!("{requests} requests were sent, standin has counted {counted}"),
+                self.is_all(counted, requests),
+                format!(
+                    "{requests} requests were sent, standin has counted {counted}; {} more may have been by processes that left or were killed",
+                    self.before.unknown
+                ),
             );
             let lines = self.missing();
             require(
@@ -96,7 +154,7 @@ impl Found {
                 self.end.is_as_before(self.start),
                 format!("{:?} at the end, {:?} at the start", self.end, self.start),
             );
-            found.extend(self.memory.grows());
+            found.extend(self.grows());
             if self.healed.is_none() {
                 found.push("not every target is healthy again".to_owned());
             }
@@ -118,6 +176,34 @@ impl Found {
             ));
         }
         found
+    }
+
+    /// Whether that is what these requests count to, but for those counted by a
+    /// process that has left or was killed.
+    pub(super) fn is_all(&self, counted: u64, requests: u64) -> bool {
+        (counted..=counted + self.before.unknown).contains(&requests)
+    }
+
+    /// Which processes' memory grows: each from when it was warm until it had
+    /// left, and each beside the first at the same age.
+    fn grows(&self) -> Vec<String> {
+        let all = self.before.memories.iter().chain([&self.memory]);
+        // One that left earlier was never warm.
+        let all: Vec<_> = all.filter(|memory| memory.warm > 0).collect();
+        let first = all.first().map_or(0, |memory| memory.warm);
+        let later = all.iter().filter_map(|memory| {
+            let like = Memory {
+                warm: first,
+                end: memory.warm,
+                ..Memory::default()
+            };
+            let why = like.grows()?;
+            Some(format!(
+                "a later process, beside the first when warm: {why}"
+            ))
+        });
+        let own = all.iter().filter_map(|memory| memory.grows());
+        own.chain(later).collect()
     }
 
     pub(super) fn table(&self) -> Table {
@@ -157,6 +243,23 @@ impl Found {
     /// What concerns one process that lives to the end.
     fn rows_of_harm(&self, table: &mut Table) {
         let seconds = |time: Duration| format!("{:.3} s", time.as_secs_f64());
+        let before = &self.before;
+        table.row("upgrades", before.upgrades);
+        table.row("  SIGQUIT before the new process", before.old_first);
+        table.row("  to a wrong configuration", before.wrong);
+        table.row("  to a process that was killed", before.killed);
+        table.row("    while it accepted", before.accepting);
+        table.row("    requests gone with it", self.gone);
+        table.row("  longest start until it serves", seconds(before.longest));
+        table.row(
+            "  longest end of an old process",
+            seconds(before.longest_end),
+        );
+        table.row("requests counted by old processes", before.counted);
+        table.row(
+            "  not known, by those that left or were killed",
+            before.unknown,
+        );
         table.row("providers killed and started again", self.kills);
         table.row("reloads accepted", self.accepted);
         table.row("  rejected, as they are wrong", self.rejected);
@@ -177,8 +280,20 @@ impl Found {
             table.row("all targets healthy again after", seconds(healed));
         }
         let memory = self.memory;
-        table.row("RSS of standin, start", format!("{} KiB", memory.start));
-        table.row("  after 10 %", format!("{} KiB", memory.warm));
+        if let (Some(first), Some(last)) = (before.memories.first(), before.memories.last()) {
+            table.row(
+                "RSS of the first process, warm",
+                format!("{} KiB", first.warm),
+            );
+            table.row("  when it had left", format!("{} KiB", first.end));
+            table.row("  of the last but one, warm", format!("{} KiB", last.warm));
+            table.row("  when it had left", format!("{} KiB", last.end));
+        }
+        table.row(
+            "RSS of the last process, start",
+            format!("{} KiB", memory.start),
+        );
+        table.row("  warm", format!("{} KiB", memory.warm));
         table.row("  peak", format!("{} KiB", memory.peak));
         table.row("  end", format!("{} KiB", memory.end));
         table.row("descriptors, start", self.start.descriptors);
@@ -228,9 +343,11 @@ impl Found {
             "rows_double": self.books.double,
             "longest_healthz_seconds": self.longest_healthz.as_secs_f64(),
             "healed_seconds": self.healed.map(|time| time.as_secs_f64()),
+            "upgrades": self.before.json(),
+            "gone_with_killed": self.gone,
             "rss_kib": {
                 "start": memory.start,
-                "after_10_percent": memory.warm,
+                "warm": memory.warm,
                 "peak": memory.peak,
                 "end": memory.end,
             },
@@ -272,7 +389,7 @@ mod tests {
 
     #[test]
     fn each_way_of_going_wrong_is_a_violation() {
-        let wrongs: [fn(&mut Found); 13] = [
+        let wrongs: [fn(&mut Found); 16] = [
             |found| found.discards = 1,
             |found| found.tally.violated("request 7 hangs".to_owned()),
             |found| found.tally.right = 0,
@@ -284,7 +401,24 @@ mod tests {
             |found| found.damaged = 1,
             |found| found.end.descriptors = 100,
             |found| found.end.threads = 100,
-            |found| found.memory.end = 1 << 30,
+            |found| (found.memory.warm, found.memory.end) = (1, 1 << 30),
+            |found| {
+                let grown = |warm, end| Memory {
+                    warm,
+                    end,
+                    ..Memory::default()
+                };
+                found.before.memories = vec![grown(1, 1), grown(1, 1 << 30)];
+            },
+            |found| {
+                let warm = |warm| Memory {
+                    warm,
+                    end: warm,
+                    ..Memory::default()
+                };
+                found.before.memories = vec![warm(1), warm(1 << 30)];
+            },
+            |found| (found.counted, found.before.unknown) = (Some(8), 1),
             |found| found.healed = None,
         ];
         for (nth, spoil) in wrongs.iter().enumerate() {
