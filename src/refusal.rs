@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use crate::wire::PeekError;
 use crate::wire::drill::{DrillError, FAIL};
 
+/// Whoever takes its place can be asked.
+const SHUTTING_DOWN: &str = "This proxy is shutting down; send the request again.";
+
 /// Why Standin itself says no.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -229,7 +232,7 @@ impl Refusal {
             Self::ConcurrentRequests(most) => {
                 format!("This key may have {most} requests at once, and has.").into()
             }
-            Self::Draining => "This proxy is shutting down; send the request again.".into(),
+            Self::Draining => SHUTTING_DOWN.into(),
             Self::DuplicateMember(name) => {
                 format!("The member `{name}` stands twice at the top level of the body.").into()
             }
@@ -403,6 +406,8 @@ pub enum Failed {
     BadAnswer,
     /// The answer broke off after it had begun.
     Cut,
+    /// Standin ends, and could not wait for the answer.
+    Draining,
     /// No answer in time.
     Timeout,
     /// Not reached, or the connection broke.
@@ -414,6 +419,7 @@ impl Failed {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Auth | Self::BadAnswer | Self::Cut | Self::Unavailable => StatusCode::BAD_GATEWAY,
+            Self::Draining => Refusal::Draining.status(),
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -424,6 +430,7 @@ impl Failed {
             Self::Auth => "upstream_auth",
             Self::BadAnswer => "upstream_bad_answer",
             Self::Cut => "upstream_cut",
+            Self::Draining => Refusal::Draining.code(),
             Self::Timeout => "upstream_timeout",
             Self::Unavailable => "upstream_unavailable",
         }
@@ -434,6 +441,7 @@ impl Failed {
             Self::Auth => "The provider refused this proxy's credential.",
             Self::BadAnswer => "The provider's answer was none.",
             Self::Cut => "The provider's answer broke off.",
+            Self::Draining => SHUTTING_DOWN,
             Self::Timeout => "No provider answered in time.",
             Self::Unavailable => "The provider could not be reached.",
         }

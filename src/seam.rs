@@ -89,17 +89,27 @@ pub trait Exchange: Send {
     fn release(self) -> impl Future<Output = ()> + Send;
 }
 
-/// The client has left, or its connection does not take any more.
+/// Why a client is not served on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
+pub enum Gone {
+    /// The process ends and cannot wait for this answer.
+    CutOff,
+    /// The client has left, or its connection does not take any more.
+    Left,
+}
 
 /// The client before commit: everything can still become something else.
 pub trait Client: Send {
     /// The client after commit.
     type Committed: Committed;
 
-    /// Ends when the client has left.
-    fn gone(&mut self) -> impl Future<Output = ()> + Send;
+    /// Ends when there is no reason to work on for it.
+    fn gone(&mut self) -> impl Future<Output = Gone> + Send;
+
+    /// Whether it is cut off: little time is left to tell it so.
+    fn is_cut_off(&self) -> bool {
+        false
+    }
 
     /// Sends the answer's head: the way back is closed.
     fn commit(
@@ -117,10 +127,15 @@ pub trait Client: Send {
 
 /// The client after commit.
 pub trait Committed: Send {
-    /// Ends when the client has left.
-    fn gone(&mut self) -> impl Future<Output = ()> + Send;
+    /// Ends when there is no reason to work on for it.
+    fn gone(&mut self) -> impl Future<Output = Gone> + Send;
 
-    /// Sends the next bytes, now.
+    /// Whether it is cut off: little time is left to tell it so.
+    fn is_cut_off(&self) -> bool {
+        false
+    }
+
+    /// Sends the next bytes, now. Where it fails, nothing may follow them.
     fn write(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), Gone>> + Send;
 
     /// Ends the answer cleanly.

@@ -107,7 +107,7 @@ pub(crate) struct Guest;
 impl Client for Guest {
     type Committed = Self;
 
-    async fn gone(&mut self) {
+    async fn gone(&mut self) -> Gone {
         pending().await
     }
 
@@ -123,7 +123,7 @@ impl Client for Guest {
 }
 
 impl Committed for Guest {
-    async fn gone(&mut self) {
+    async fn gone(&mut self) -> Gone {
         pending().await
     }
 

@@ -1,8 +1,14 @@
 //! The way back to a client: whole answers, answers that go on, refusals.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
+use tokio::time::{Sleep, sleep};
 
 use super::connection::Kept;
 use super::drain::Drain;
@@ -12,13 +18,19 @@ use crate::refusal::Refusal;
 use crate::seam::{Client, Committed, Gone, Head};
 use crate::wire::Lines;
 
+/// How long a client that is cut off may take for what is still to be written.
+/// The process waits longer, so that this can be told of.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// A client whose request has been read. `kept` says afterwards whether its
 /// connection can serve another.
 pub(crate) struct Guest<'a> {
     session: Session<'a>,
     kept: &'a mut Kept,
-    /// Once it has begun, an answer says that no other follows.
+    /// Once it has begun, an answer says that no other follows; and it ends.
     drain: Option<&'a Drain>,
+    /// Runs for a client that is cut off and lets us wait.
+    last_words: Option<Pin<Box<Sleep>>>,
 }
 
 impl<'a> Guest<'a> {
@@ -29,10 +41,12 @@ impl<'a> Guest<'a> {
             session: session.lend(),
             kept,
             drain: None,
+            last_words: None,
         }
     }
 
-    /// Its answer tells of a drain that has begun.
+    /// Its answer tells of a drain that has begun, and ends with it. The task
+    /// must keep [`Drain::until_cut_off`].
     pub(crate) fn until(mut self, drain: &'a Drain) -> Self {
         self.drain = Some(drain);
         self
@@ -43,24 +57,67 @@ impl<'a> Guest<'a> {
             self.session.close_after();
         }
     }
+
+    fn is_cut_off(&self) -> bool {
+        self.drain.is_some_and(Drain::is_cut_off)
+    }
+
+    async fn gone(&mut self) -> Gone {
+        let drain = self.drain;
+        let mut left = pin!(self.session.gone());
+        poll_fn(|context| {
+            if drain.is_some_and(Drain::is_cut_off) {
+                return Poll::Ready(Gone::CutOff);
+            }
+            left.as_mut().poll(context).map(|()| Gone::Left)
+        })
+        .await
+    }
+}
+
+/// Waits for something to be written, but not for long where that client is
+/// cut off.
+async fn written<T>(
+    drain: Option<&Drain>,
+    last_words: &mut Option<Pin<Box<Sleep>>>,
+    writing: impl Future<Output = Result<T, Gone>>,
+) -> Result<T, Gone> {
+    let mut writing = pin!(writing);
+    poll_fn(|context| {
+        if let Poll::Ready(written) = writing.as_mut().poll(context) {
+            return Poll::Ready(written);
+        }
+        if !drain.is_some_and(Drain::is_cut_off) {
+            return Poll::Pending;
+        }
+        let over = last_words.get_or_insert_with(|| Box::pin(sleep(LAST_WORDS)));
+        over.as_mut().poll(context).map(|()| Err(Gone::CutOff))
+    })
+    .await
 }
 
 impl<'a> Client for Guest<'a> {
     type Committed = Seated<'a>;
 
-    async fn gone(&mut self) {
-        self.session.gone().await;
+    async fn gone(&mut self) -> Gone {
+        Guest::gone(self).await
+    }
+
+    fn is_cut_off(&self) -> bool {
+        Guest::is_cut_off(self)
     }
 
     async fn commit(mut self, head: Head<Lines>) -> Result<Seated<'a>, Gone> {
         self.say_goodbye();
-        self.session.begin(head).await?;
+        let begun = self.session.begin(head);
+        written(self.drain, &mut self.last_words, begun).await?;
         Ok(Seated(self))
     }
 
     async fn reply(mut self, head: Head<Lines>, body: Vec<Bytes>) -> Result<(), Gone> {
         self.say_goodbye();
-        self.session.reply(head, body).await?;
+        let replied = self.session.reply(head, body);
+        written(self.drain, &mut self.last_words, replied).await?;
         *self.kept = Kept::Keep;
         Ok(())
     }
@@ -70,22 +127,36 @@ impl<'a> Client for Guest<'a> {
 pub(crate) struct Seated<'a>(Guest<'a>);
 
 impl Committed for Seated<'_> {
-    async fn gone(&mut self) {
-        self.0.session.gone().await;
+    async fn gone(&mut self) -> Gone {
+        self.0.gone().await
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.0.is_cut_off()
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
-        self.0.session.write(bytes).await
+        let guest = &mut self.0;
+        let writing = guest.session.write(bytes);
+        written(guest.drain, &mut guest.last_words, writing).await
     }
 
     async fn end(mut self) -> Result<(), Gone> {
-        self.0.session.end().await?;
+        let guest = &mut self.0;
+        let ending = guest.session.end();
+        written(guest.drain, &mut guest.last_words, ending).await?;
         *self.0.kept = Kept::Keep;
         Ok(())
     }
 
     async fn break_off(mut self) {
-        self.0.session.break_off().await;
+        let guest = &mut self.0;
+        let breaking = async {
+            guest.session.break_off().await;
+            Ok(())
+        };
+        // Who is cut off sees the connection's end all the same.
+        let _ = written(guest.drain, &mut guest.last_words, breaking).await;
     }
 }
 

@@ -30,7 +30,7 @@ use super::handshake::handshake;
 use super::http1::{Bounds, Http1, Unread};
 use super::session::Session;
 use crate::logs::{self, Brief};
-use crate::patience::Patience;
+use crate::patience::{Patience, at_once};
 use crate::refusal::{Refusal, Scarce};
 use crate::transport::{Socket, Transport};
 use crate::wire::http1::MAX_HEADERS;
@@ -61,7 +61,7 @@ pub enum Kept {
 /// Who serves the requests of a connection.
 pub trait Door: Send + Sync + 'static {
     /// Serves one request whose head has been read, to its end. Its framing
-    /// is beyond doubt.
+    /// is beyond doubt, and its task wakes when requests are cut off.
     fn serve(&self, session: &mut Session<'_>) -> impl Future<Output = Kept> + Send;
 
     /// How its clients are met; plainly where it says nothing.
@@ -104,6 +104,8 @@ pub async fn serve<D: Door>(door: Arc<D>, tcp: TcpStream) {
         Seat::Crammed => return,
     };
     let _open = door.drain().open();
+    let mut cut_off = pin!(host.drain().until_cut_off());
+    let _ = at_once(cut_off.as_mut()).await;
     // An event is never held back for the next one.
     if tcp.set_nodelay(true).is_err() {
         return;
@@ -174,6 +176,9 @@ impl<D: Door> HttpServerApp for Http2<D> {
         mut session: ServerSession,
         _draining: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        // A stream has a task of its own.
+        let mut cut_off = pin!(self.door.drain().until_cut_off());
+        let _ = at_once(cut_off.as_mut()).await;
         let write = self.bounds.write;
         session.set_write_timeout(Some(write));
         let Ok(true) = session.read_request().await else {

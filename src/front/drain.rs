@@ -1,11 +1,15 @@
 //! Knows how many requests are in flight, and how far the process, or one of
 //! its listeners, is on its way out.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio::task::unconstrained;
 
 use super::crowd::Room;
 
@@ -18,11 +22,14 @@ const LEAVING: u8 = 1;
 /// Requests are refused.
 const CLOSED: u8 = 2;
 
+/// Those in flight are cut off, too.
+const CUT_OFF: u8 = 3;
+
 /// How far a listener is on its way out. Those of one process count together
 /// and leave together; each can also leave alone.
 #[derive(Debug)]
 pub struct Drain {
-    /// One of the three above; only grows.
+    /// One of the four above; only grows.
     stage: AtomicU8,
     /// Whether connections that are idle go at once.
     idle: watch::Sender<bool>,
@@ -41,6 +48,8 @@ struct Shared {
     /// Told when the last request in flight has ended, and when the last
     /// connection has.
     empty: Notify,
+    /// Wakes requests in flight when they are cut off.
+    cut_off: watch::Sender<()>,
     /// What they let in, all together.
     room: Room,
     /// Those who leave with the process.
@@ -56,8 +65,8 @@ impl Drain {
     fn of(shared: Arc<Shared>, stage: u8) -> Arc<Self> {
         Arc::new(Self {
             stage: AtomicU8::new(stage),
-            idle: watch::Sender::new(stage == CLOSED),
-            goodbye: watch::Sender::new(stage == CLOSED),
+            idle: watch::Sender::new(stage >= CLOSED),
+            goodbye: watch::Sender::new(stage >= CLOSED),
             shared,
         })
     }
@@ -81,8 +90,19 @@ impl Drain {
     /// From now on new requests are refused. To be called on the process's
     /// own.
     pub fn begin(&self) {
+        self.close(CLOSED);
+    }
+
+    /// The same, and requests in flight are to end now. To be called on the
+    /// process's own.
+    pub fn cut_off(&self) {
+        self.close(CUT_OFF);
+        self.shared.cut_off.send_replace(());
+    }
+
+    fn close(&self, stage: u8) {
         self.each(|drain| {
-            drain.go(CLOSED);
+            drain.go(stage);
             drain.idle.send_replace(true);
             drain.goodbye.send_replace(true);
         });
@@ -115,6 +135,33 @@ impl Drain {
     /// Whether new requests are refused.
     pub fn refuses(&self) -> bool {
         self.stage.load(Ordering::Relaxed) >= CLOSED
+    }
+
+    /// Whether requests in flight are to end now.
+    pub fn is_cut_off(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) >= CUT_OFF
+    }
+
+    /// Ends when requests in flight are cut off, where that comes after this
+    /// was first polled. A task that has polled it once and keeps it is woken
+    /// then, whatever it waits for, and looks at [`Self::is_cut_off`]: so
+    /// nothing but that look stands in the way of a request.
+    pub async fn until_cut_off(&self) {
+        let mut cut_off = self.shared.cut_off.subscribe();
+        // It is polled once: with a spent budget it would not be heard.
+        let _ = unconstrained(cut_off.changed()).await;
+    }
+
+    /// Waits for something, but not once requests are cut off; nothing then.
+    /// The task must keep [`Self::until_cut_off`].
+    pub(super) async fn unless_cut_off<F: Future>(&self, work: F) -> Option<F::Output> {
+        let mut work = pin!(work);
+        poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if self.is_cut_off() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     /// Turns true when new requests are refused.
@@ -253,6 +300,38 @@ mod tests {
         for door in doors.iter().chain([&drain, &late, &later]) {
             assert_eq!(told(door), [true; 4]);
         }
+    }
+
+    #[tokio::test]
+    async fn who_has_looked_once_is_woken_when_requests_are_cut_off() {
+        let drain = Drain::new();
+        let door = drain.door();
+        let mut kept = pin!(door.until_cut_off());
+        let mut waits = pin!(door.unless_cut_off(std::future::pending::<()>()));
+        let mut polls = 0;
+        let woken = poll_fn(|context| {
+            polls += 1;
+            if polls == 1 {
+                assert!(kept.as_mut().poll(context).is_pending());
+            }
+            waits.as_mut().poll(context)
+        });
+        // The first poll of all comes before it.
+        let cut_off = async {
+            drain.begin();
+            assert!(!door.is_cut_off());
+            drain.cut_off();
+        };
+        let (woken, ()) = tokio::join!(biased; woken, cut_off);
+        assert_eq!((woken, polls), (None, 2));
+        assert_eq!(told(&door), [true; 4]);
+        // What comes after it need not wait; what is there is taken.
+        let late = drain.door();
+        assert_eq!(
+            late.unless_cut_off(std::future::pending::<()>()).await,
+            None
+        );
+        assert_eq!(late.unless_cut_off(std::future::ready(1)).await, Some(1));
     }
 
     #[test]

@@ -222,7 +222,9 @@ impl Gate {
             Err(refusal) => return self.refuse(session, &refusal, id, at).await,
         };
         let mut held = self.drain.room().bodies.place();
-        let body = match intake::body(session, &house.config.limits, &mut held).await {
+        let body = intake::body(session, &house.config.limits, &mut held);
+        let body = self.drain.unless_cut_off(body).await;
+        let body = match body.unwrap_or(Err(Refusal::Draining.into())) {
             Ok(body) => body,
             Err(intake::NoBody::Gone) => {
                 at.count(Ended::ClientGone);

@@ -21,7 +21,7 @@ use crate::journey::REQUEST_ID;
 use crate::metrics::Ended;
 use crate::patience::{Patience, within};
 use crate::refusal::{Failed, Refusal};
-use crate::seam::{Broken, Exchange, Head, Out};
+use crate::seam::{Broken, Exchange, Gone, Head, Out};
 use crate::upstream::{Length, Passing, Ways};
 use crate::wire::http1::content_length;
 use crate::wire::{Lines, headers};
@@ -91,6 +91,8 @@ type Call = <Ways as Out>::Exchange;
 /// Why a provider gives no answer.
 enum Unanswered {
     Broken(Broken),
+    /// The process ends.
+    CutOff,
     /// The client left.
     Gone,
     Late,
@@ -124,14 +126,16 @@ pub(super) async fn run(session: &mut Session<'_>, way: &Way<'_>) -> Result<Told
     let _entered = enter(way)?;
     let limits = &way.house.config.limits;
     let mut pieces = Pieces::new(limits);
-    let answered = match intake::expect(session, limits).await {
-        Ok(()) => answered(session, way, &mut pieces).await,
-        Err(none) => Err(none.into()),
+    let answered = async {
+        intake::expect(session, limits).await?;
+        answered(session, way, &mut pieces).await
     };
-    let told = match answered {
+    let answered = way.drain.unless_cut_off(answered).await;
+    let told = match answered.unwrap_or(Err(Unanswered::CutOff)) {
         Ok((head, _)) if is_ours(head.status) => fail(session, way, Failed::Auth).await,
         Ok((head, call)) => relay(session, way, head, call).await,
         Err(Unanswered::Broken(_)) => fail(session, way, Failed::Unavailable).await,
+        Err(Unanswered::CutOff) => fail(session, way, Failed::Draining).await,
         Err(Unanswered::Late) => fail(session, way, Failed::Timeout).await,
         Err(Unanswered::Gone) => Told::new(Ended::ClientGone, None),
         Err(Unanswered::Refused(refusal)) => return Err(refusal),
@@ -306,6 +310,9 @@ fn headers_down(from: &HeaderMap, way: &Way<'_>) -> Lines {
 /// Says that there is no answer.
 async fn fail(session: &mut Session<'_>, way: &Way<'_>, failed: Failed) -> Told {
     let status = failed.status();
+    if way.drain.is_draining() {
+        session.close_after();
+    }
     let kept = answer_json(session, status, way.id.clone(), &failed.error()).await;
     Told {
         kept,
@@ -339,7 +346,11 @@ async fn relay(session: &mut Session<'_>, way: &Way<'_>, head: Head, mut call: C
                 Kept::Keep
             };
         }
-        Ended::Cut => session.break_off().await,
+        Ended::Cut => {
+            let broken = way.drain.unless_cut_off(session.break_off());
+            // The connection's end says it too.
+            let _ = broken.await;
+        }
         Ended::ClientGone | Ended::Drilled | Ended::Failed | Ended::Refused => {}
     }
     told
@@ -349,27 +360,33 @@ async fn relay(session: &mut Session<'_>, way: &Way<'_>, head: Head, mut call: C
 async fn body(session: &mut Session<'_>, way: &Way<'_>, call: &mut Call, sent: &mut u64) -> Ended {
     let idle: Duration = way.entry.provider.timeouts.idle;
     let mut patience = Patience::default();
-    loop {
-        let read = tokio::select! {
-            biased;
-            read = patience.within(idle, call.read()) => read,
-            () = session.gone() => return Ended::ClientGone,
+    while !way.drain.is_cut_off() {
+        let read = async {
+            tokio::select! {
+                biased;
+                read = patience.within(idle, call.read()) => Ok(read),
+                () = session.gone() => Err(Gone::Left),
+            }
         };
-        let wrote = match read {
+        let read = match way.drain.unless_cut_off(read).await {
+            None => return Ended::Cut,
+            Some(Err(_)) => return Ended::ClientGone,
+            Some(Ok(read)) => read,
+        };
+        let (wrote, is_over) = match read {
             Some(Ok(Some(piece))) => {
                 *sent += piece.len() as u64;
-                session.write(piece).await
+                (way.drain.unless_cut_off(session.write(piece)).await, false)
             }
-            Some(Ok(None)) => {
-                return match session.end().await {
-                    Ok(()) => Ended::Answered,
-                    Err(_) => Ended::ClientGone,
-                };
-            }
+            Some(Ok(None)) => (way.drain.unless_cut_off(session.end()).await, true),
             Some(Err(_)) | None => return Ended::Cut,
         };
-        if wrote.is_err() {
-            return Ended::ClientGone;
+        match wrote {
+            None => return Ended::Cut,
+            Some(Err(_)) => return Ended::ClientGone,
+            Some(Ok(())) if is_over => return Ended::Answered,
+            Some(Ok(())) => {}
         }
     }
+    Ended::Cut
 }

@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
                     Err(pieces) => pieces.concat().into(),
                 };
                 let written = stream.write_response_body(body, true).await;
-                written.map_err(|_| Gone)
+                written.map_err(|_| Gone::Left)
             }
         }
     }
@@ -170,7 +170,7 @@ impl<'a> Session<'a> {
             Spoken::Http1(connection) => connection.write(bytes).await,
             Spoken::Http2(stream, _) => {
                 let written = stream.write_response_body(bytes, false).await;
-                written.map_err(|_| Gone)
+                written.map_err(|_| Gone::Left)
             }
         }
     }
@@ -181,7 +181,7 @@ impl<'a> Session<'a> {
             Spoken::Http1(connection) => connection.end().await,
             Spoken::Http2(stream, _) => {
                 let ended = stream.write_response_body(Bytes::new(), true).await;
-                ended.map_err(|_| Gone)
+                ended.map_err(|_| Gone::Left)
             }
         }
     }
@@ -218,6 +218,6 @@ async fn http2_head(
     }
     let head = stream.write_response_header(Box::new(ResponseHeader::from(parts)));
     // pingora bounds the writing of bodies only.
-    let written = within(write, head).await.ok_or(Gone)?;
-    written.map_err(|_| Gone)
+    let written = within(write, head).await.ok_or(Gone::Left)?;
+    written.map_err(|_| Gone::Left)
 }

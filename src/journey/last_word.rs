@@ -75,6 +75,18 @@ pub(super) fn last_word(
     (Head { status, headers }, vec![body])
 }
 
+/// What a client is told whose request cannot be waited for.
+pub(super) fn cut_off(ask: &Ask, trail: &Trail) -> (Head<Lines>, Vec<Bytes>) {
+    let failed = Failed::Draining;
+    let mut headers = headers_down(ask, trail, &HeaderMap::new());
+    let json = HeaderValue::from_static("application/json");
+    headers.set(header::CONTENT_TYPE, json);
+    let mut error = failed.error();
+    error["attempts"] = trail.attempts();
+    let status = failed.status();
+    (Head { status, headers }, vec![error.to_string().into()])
+}
+
 /// Whether it is a filtered answer that goes to the client.
 pub(super) fn hands_on_filtered(failure: &Failure) -> bool {
     let head = failure.head.as_ref();

@@ -31,7 +31,7 @@ use self::account::Account;
 pub use self::ask::{Ask, Candidate, REQUEST_ID};
 use self::attempt::Answer;
 use self::failure::{Failure, wall_clock};
-use self::last_word::{hands_on_filtered, last_word};
+use self::last_word::{cut_off, hands_on_filtered, last_word};
 pub use self::plan::Pass;
 use self::plan::{Plan, Step};
 pub use self::receipt::{Charged, End, Receipt};
@@ -44,7 +44,7 @@ use crate::health::{Admission, Board, Moment};
 use crate::ledger::Ledger;
 use crate::outcome::{Blame, Next, Outcome, Skip};
 use crate::refusal::Refusal;
-use crate::seam::{Client, Exchange, Out};
+use crate::seam::{Client, Exchange, Gone, Out};
 use crate::wire::Quota;
 
 /// What a journey needs beside the request.
@@ -156,7 +156,7 @@ async fn walk<'a, O: Out, C: Client>(
         let (outcome, status) = (failure.outcome, failure.status());
         last = failure;
         let has_ended = is_own && outcome.next() == Next::Stop;
-        if has_ended || means.config.return_at_once.holds(outcome, status) {
+        if has_ended || client.is_cut_off() || means.config.return_at_once.holds(outcome, status) {
             break;
         }
     }
@@ -213,9 +213,13 @@ async fn attempt_unless_gone<O: Out, C: Client>(
 ) -> Result<Answer<O::Exchange>, Failure> {
     let attempt = timeout_at(until, attempt::run(ask, pass, out));
     tokio::select! {
-        // A client that has left is seen first: no other attempt is made for it.
+        // A client that is gone is seen first: no other attempt is made for it.
         biased;
-        () = client.gone() => Err(Failure::bare(Outcome::ClientGone)),
+        gone = client.gone() => Err(Failure::bare(match gone {
+            // Its own time has run out, which says nothing of the target.
+            Gone::CutOff => Outcome::Timeout(Blame::Request),
+            Gone::Left => Outcome::ClientGone,
+        })),
         ended = attempt => match ended {
             Ok(ended) => ended,
             Err(_) => Err(Failure::bare(Outcome::Timeout(Blame::Request))),
@@ -254,7 +258,7 @@ async fn answered<O, X: Exchange, C: Client>(
     drop(bill);
     match relayed.end {
         End::Answered => admission.finished(means.now()),
-        End::Cut if !relayed.kept_waiting => {
+        End::Cut if !relayed.is_ours => {
             admission.failed(Failure::bare(Outcome::Cut).report(), means.now());
         }
         // Says nothing of the target.
@@ -304,11 +308,16 @@ async fn failed<O, C: Client>(
     if last.outcome == Outcome::ClientGone {
         return receipt;
     }
-    let filtered = hands_on_filtered(&last)
+    let is_cut_off = client.is_cut_off();
+    let filtered = (!is_cut_off && hands_on_filtered(&last))
         .then(|| last.head.clone())
         .flatten();
-    let back = back(ask, &account, means.board, means.now());
-    let (head, body) = last_word(ask, &receipt.trail, last, back, Instant::now());
+    let (head, body) = if is_cut_off {
+        cut_off(ask, &receipt.trail)
+    } else {
+        let back = back(ask, &account, means.board, means.now());
+        last_word(ask, &receipt.trail, last, back, Instant::now())
+    };
     let size = body.iter().map(|piece| piece.len() as u64).sum();
     receipt.status = Some(head.status);
     if let (Some(from), Some(tried)) = (filtered, receipt.trail.tried().last()) {
@@ -316,9 +325,13 @@ async fn failed<O, C: Client>(
         let bill = account.bill(&receipt.trail, &tried.pass, &from.headers, None);
         receipt.charged = bill.close_filtered();
     }
-    if client.reply(head, body).await.is_ok() {
-        receipt.end = End::Failed;
-        receipt.sent = size;
+    match client.reply(head, body).await {
+        Ok(()) => {
+            receipt.end = End::Failed;
+            receipt.sent = size;
+        }
+        Err(Gone::CutOff) => receipt.end = End::Failed,
+        Err(Gone::Left) => {}
     }
     receipt.took = started.elapsed();
     receipt

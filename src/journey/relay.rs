@@ -81,9 +81,9 @@ pub(super) struct Relayed {
     pub(super) end: End,
     /// Bytes of the body that went out.
     pub(super) sent: u64,
-    /// The client kept the provider waiting, so a cut says nothing of the
-    /// target.
-    pub(super) kept_waiting: bool,
+    /// The process ended, or the client kept the provider waiting: a cut says
+    /// nothing of the target.
+    pub(super) is_ours: bool,
 }
 
 /// Gives the answer to the client, to its end.
@@ -95,15 +95,11 @@ pub(super) async fn run<X: Exchange, C: Client>(
     client: C,
     bill: &mut Bill<'_>,
 ) -> Relayed {
-    let mut kept_waiting = false;
-    let way = (client, &mut kept_waiting);
+    let mut is_ours = false;
+    let way = (client, &mut is_ours);
     let (end, sent) = relay(ask, trail, pass, answer, way, bill).await;
     bill.close(end.ended());
-    Relayed {
-        end,
-        sent,
-        kept_waiting,
-    }
+    Relayed { end, sent, is_ours }
 }
 
 async fn relay<X: Exchange, C: Client>(
@@ -111,7 +107,7 @@ async fn relay<X: Exchange, C: Client>(
     trail: &Trail,
     pass: &Pass,
     answer: Answer<X>,
-    (client, keeps_waiting): (C, &mut bool),
+    (client, is_ours): (C, &mut bool),
     bill: &mut Bill<'_>,
 ) -> (End, u64) {
     let idle = pass.target.timeouts.idle;
@@ -132,43 +128,58 @@ async fn relay<X: Exchange, C: Client>(
             bill.close(Ended::Answered);
             match client.reply(head, body).await {
                 Ok(()) => (End::Answered, size),
-                Err(Gone) => (End::ClientGone, 0),
+                Err(gone) => (ended(gone, is_ours), 0),
             }
         }
         Answer::Long(_, first, rewriter, exchange) => {
             bill.meter.said = length(&first);
-            let Ok(client) = client.commit(head).await else {
-                return (End::ClientGone, 0);
+            let client = match client.commit(head).await {
+                Ok(client) => client,
+                Err(gone) => return (ended(gone, is_ours), 0),
             };
-            let client = Taker {
-                client,
-                keeps_waiting,
-            };
+            let client = Taker { client, is_ours };
             long(first, rewriter, exchange, client, idle, bill).await
         }
         Answer::Stream(_, stream) => {
             bill.meter.clone_from(stream.meter());
-            let Ok(client) = client.commit(head).await else {
-                return (End::ClientGone, 0);
+            let client = match client.commit(head).await {
+                Ok(client) => client,
+                Err(gone) => return (ended(gone, is_ours), 0),
             };
-            let client = Taker {
-                client,
-                keeps_waiting,
-            };
+            let client = Taker { client, is_ours };
             events(ask.endpoint, stream, client, idle, bill).await
         }
     }
 }
 
-/// Waits for the upstream, but not longer than the client stays.
+/// How an answer ends that the client does not get to its end.
+fn ended(gone: Gone, is_ours: &mut bool) -> End {
+    *is_ours |= gone == Gone::CutOff;
+    End::from(gone)
+}
+
+impl From<Gone> for End {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::CutOff => Self::Cut,
+            Gone::Left => Self::ClientGone,
+        }
+    }
+}
+
+/// Waits for the upstream, but not longer than the client is to be served.
 async fn unless_gone<T>(
     client: &mut impl Committed,
     upstream: impl Future<Output = T>,
 ) -> Result<T, Gone> {
+    // An upstream that always has more is never waited for.
+    if client.is_cut_off() {
+        return Err(client.gone().await);
+    }
     tokio::select! {
         biased;
         read = upstream => Ok(read),
-        () = client.gone() => Err(Gone),
+        gone = client.gone() => Err(gone),
     }
 }
 
@@ -195,14 +206,16 @@ async fn events<X: Exchange, C: Committed>(
         }
         let ready = stream.take();
         sent += ready.len() as u64;
-        if !ready.is_empty() && client.write(ready).await.is_err() {
-            return (End::ClientGone, sent);
+        if !ready.is_empty()
+            && let Err(gone) = client.write(ready).await
+        {
+            return (gone.into(), sent);
         }
         match flow {
             Flow::On => {}
             Flow::Ended => {
-                if client.end().await.is_err() {
-                    return (End::ClientGone, sent);
+                if let Err(gone) = client.end().await {
+                    return (gone.into(), sent);
                 }
                 // Out of time only costs the connection.
                 let _ = timeout(MAX_TAIL_TIME, stream.release()).await;
@@ -210,7 +223,7 @@ async fn events<X: Exchange, C: Committed>(
             }
             Flow::Error => return (cut(client, None).await, sent),
             Flow::Cut => {
-                let error = error_event(endpoint, stream.next_sequence());
+                let error = error_event(endpoint, Failed::Cut, stream.next_sequence());
                 sent += error.len() as u64;
                 return (cut(client, Some(error)).await, sent);
             }
@@ -218,8 +231,16 @@ async fn events<X: Exchange, C: Committed>(
         let patience = if is_over { MAX_TAIL_TIME } else { idle };
         let next = silence.within(patience, stream.flow());
         flow = match unless_gone(&mut client, next).await {
-            Err(Gone) => return (End::ClientGone, sent),
-            Ok(None) if is_over => Flow::Ended,
+            Err(Gone::Left) => return (End::ClientGone, sent),
+            Ok(None) | Err(Gone::CutOff) if is_over => Flow::Ended,
+            Err(Gone::CutOff) => {
+                bill.close(Ended::Cut);
+                let error = error_event(endpoint, Failed::Draining, stream.next_sequence());
+                // Its provider need not work while the client is told.
+                drop(stream);
+                sent += error.len() as u64;
+                return (cut(client, Some(error)).await, sent);
+            }
             Ok(None) => Flow::Cut,
             Ok(Some(flow)) => flow,
         };
@@ -236,19 +257,19 @@ async fn events<X: Exchange, C: Committed>(
 /// Ends a stream that broke: with one error event, and without `[DONE]`.
 async fn cut<C: Committed>(mut client: C, error: Option<Bytes>) -> End {
     if let Some(error) = error
-        && client.write(error).await.is_err()
+        && let Err(gone) = client.write(error).await
     {
-        return End::ClientGone;
+        return gone.into();
     }
     match client.end().await {
         Ok(()) => End::Cut,
-        Err(Gone) => End::ClientGone,
+        Err(gone) => gone.into(),
     }
 }
 
 /// The event that ends a stream that broke, in the endpoint's own form.
-fn error_event(endpoint: Endpoint, sequence: u64) -> Bytes {
-    let mut event = Failed::Cut.error();
+fn error_event(endpoint: Endpoint, why: Failed, sequence: u64) -> Bytes {
+    let mut event = why.error();
     match endpoint {
         Endpoint::Chat | Endpoint::Completions | Endpoint::Embeddings => {
             format!("data: {event}\n\n").into()
@@ -282,17 +303,17 @@ async fn long<X: Exchange, C: Committed>(
             bill.meter.said = sent + length(&pieces);
             for piece in pieces.drain(..) {
                 sent += piece.len() as u64;
-                if client.write(piece).await.is_err() {
-                    return (End::ClientGone, sent);
+                if let Err(gone) = client.write(piece).await {
+                    return (gone.into(), sent);
                 }
             }
         }
         let next = silence.within(idle, exchange.read());
         let chunk = match unless_gone(&mut client, next).await {
-            Err(Gone) => return (End::ClientGone, sent),
+            Err(Gone::Left) => return (End::ClientGone, sent),
             Ok(Some(Ok(Some(chunk)))) => chunk,
             Ok(Some(Ok(None))) if rewriter.is_complete() => break,
-            Ok(Some(Ok(None) | Err(_)) | None) => {
+            Ok(Some(Ok(None) | Err(_)) | None) | Err(Gone::CutOff) => {
                 bill.close(Ended::Cut);
                 client.break_off().await;
                 return (End::Cut, sent);
@@ -304,12 +325,12 @@ async fn long<X: Exchange, C: Committed>(
     bill.close(Ended::Answered);
     for piece in pieces {
         sent += piece.len() as u64;
-        if client.write(piece).await.is_err() {
-            return (End::ClientGone, sent);
+        if let Err(gone) = client.write(piece).await {
+            return (gone.into(), sent);
         }
     }
-    if client.end().await.is_err() {
-        return (End::ClientGone, sent);
+    if let Err(gone) = client.end().await {
+        return (gone.into(), sent);
     }
     exchange.release().await;
     (End::Answered, sent)

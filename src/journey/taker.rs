@@ -18,14 +18,20 @@ const KEEPS_WAITING: Duration = Duration::from_secs(1);
 pub(super) struct Taker<'a, C> {
     /// Itself.
     pub(super) client: C,
-    /// It has once taken so long that what breaks from then on may be its
-    /// doing.
-    pub(super) keeps_waiting: &'a mut bool,
+    /// It is cut off, or has once taken so long that what breaks from then on
+    /// may be its doing.
+    pub(super) is_ours: &'a mut bool,
 }
 
 impl<C: Committed> Committed for Taker<'_, C> {
-    async fn gone(&mut self) {
-        self.client.gone().await;
+    async fn gone(&mut self) -> Gone {
+        let gone = self.client.gone().await;
+        *self.is_ours |= gone == Gone::CutOff;
+        gone
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.client.is_cut_off()
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
@@ -35,12 +41,14 @@ impl<C: Committed> Committed for Taker<'_, C> {
         }
         let began = Instant::now();
         let written = written.await;
-        *self.keeps_waiting |= began.elapsed() >= KEEPS_WAITING;
+        *self.is_ours |= began.elapsed() >= KEEPS_WAITING || written == Err(Gone::CutOff);
         written
     }
 
     async fn end(self) -> Result<(), Gone> {
-        self.client.end().await
+        let ended = self.client.end().await;
+        *self.is_ours |= ended == Err(Gone::CutOff);
+        ended
     }
 
     async fn break_off(self) {

@@ -9,6 +9,7 @@ mod after_commit;
 mod billing;
 mod blame;
 mod counting;
+mod cut_off;
 mod drills;
 mod last_resort;
 mod leaving;

@@ -151,7 +151,7 @@ impl Metrics {
             requests: counters(
                 &registry,
                 "standin_requests_total",
-                "Requests that have ended: answered, failed (every candidate did), drilled (every candidate did, one of them because a drill asked for it), cut (the answer broke off), client_gone, refused (no candidate was tried). Heads that cannot be read are not among them.",
+                "Requests that have ended: answered, failed (every candidate did), drilled (every candidate did, one of them because a drill asked for it), cut (the answer broke off, or the drain ended first), client_gone, refused (no candidate was tried). Heads that cannot be read are not among them.",
                 &["endpoint", "outcome"],
             ),
             attempts: counters(

@@ -7,6 +7,7 @@ use tokio::time::{sleep, timeout};
 use super::doors::Behind;
 use super::notify::{Manager, Standing};
 use super::signals::Signals;
+use crate::front::Drain;
 
 /// How long the connections may take to hand out what is written, and to say
 /// goodbye, when the last request has ended.
@@ -35,7 +36,7 @@ pub(super) async fn follow(behind: &Behind, signals: &mut Signals) {
     let is_over = tokio::select! {
         over = timeout(longest, drain.closed()) => {
             if over.is_err() {
-                cut_off(behind);
+                cut_off(behind).await;
             }
             true
         }
@@ -53,6 +54,10 @@ async fn unless_stopped(behind: &Behind, signals: &mut Signals, leave: impl Futu
         () = signals.stop() => {
             let left = behind.drain.in_flight();
             log::warn!(event = "drain_over", in_flight = left; "stopped at the second signal");
+            // Its moment may have begun already.
+            if !behind.drain.is_cut_off() {
+                say_goodbye(&behind.drain).await;
+            }
         }
     }
 }
@@ -84,14 +89,23 @@ pub(super) async fn refuse(behind: &Behind, manager: Option<&Manager>) {
     match timeout(longest, drain.empty()).await {
         // Out of time only cuts connections that have their answers.
         Ok(()) => drop(timeout(GOODBYE, drain.closed()).await),
-        Err(_) => cut_off(behind),
+        Err(_) => cut_off(behind).await,
     }
 }
 
-fn cut_off(behind: &Behind) {
+/// Ends what is in flight.
+async fn cut_off(behind: &Behind) {
     let left = behind.drain.in_flight();
     log::warn!(
         event = "drain_over", in_flight = left;
         "drain: {left} requests cut off"
     );
+    say_goodbye(&behind.drain).await;
+}
+
+/// Every request in flight ends, and has a moment to say so: no client holds
+/// the process up.
+async fn say_goodbye(drain: &Drain) {
+    drain.cut_off();
+    let _ = timeout(GOODBYE, drain.closed()).await;
 }

@@ -152,7 +152,7 @@ async fn what_the_drain_cuts_off_is_written_down() {
         assert_eq!(house.ended().await.code(), Some(0));
         let rows = books.rows();
         assert_eq!(rows.len(), signals.len());
-        assert_eq!(rows[signals.len() - 1]["ended"], "client_gone");
+        assert_eq!(rows[signals.len() - 1]["ended"], "cut");
     }
 }
 

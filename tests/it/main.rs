@@ -23,6 +23,7 @@ mod bodies;
 mod cli;
 mod cooling;
 mod crowd;
+mod cut_off;
 mod drain;
 mod drills;
 mod edits;

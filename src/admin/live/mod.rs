@@ -111,7 +111,7 @@ impl Live {
                     Ok(_) => break,
                     Err(_) => return too_slow(),
                 },
-                () = viewer.gone() => return Kept::Close,
+                _ = viewer.gone() => return Kept::Close,
             };
         }
         let last = async {

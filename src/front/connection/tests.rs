@@ -36,7 +36,7 @@ impl Door for Echo {
             let time = Duration::from_secs(seconds.parse().unwrap());
             tokio::select! {
                 () = sleep(time) => {}
-                () = guest.gone() => return Kept::Close,
+                _ = guest.gone() => return Kept::Close,
             }
         }
         let told = format!("{path} {}", body.len());

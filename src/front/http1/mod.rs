@@ -260,8 +260,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Http1<T> {
     /// Sends what is to go out.
     async fn flush(&mut self) -> Result<(), Gone> {
         let out = poll_fn(|context| self.out.poll_out(context, &mut self.transport));
-        let out = within(self.bounds.write, out).await.ok_or(Gone)?;
-        out.map_err(|_| Gone)
+        let out = within(self.bounds.write, out).await.ok_or(Gone::Left)?;
+        out.map_err(|_| Gone::Left)
     }
 
     /// Ends when the client has left. What it sends meanwhile waits its turn;

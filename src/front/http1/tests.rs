@@ -466,7 +466,10 @@ async fn who_reads_nothing_is_gone_after_a_minute() {
     let mut session = Http1::new(server, Bounds::default());
     let began = Instant::now();
     session.begin(&head(200), None);
-    assert_eq!(session.write(Bytes::from_static(b"x")).await, Err(Gone));
+    assert_eq!(
+        session.write(Bytes::from_static(b"x")).await,
+        Err(Gone::Left)
+    );
     assert_eq!(began.elapsed(), Bounds::default().write);
     session.gone().await;
     assert_eq!(began.elapsed(), 2 * Bounds::default().write);

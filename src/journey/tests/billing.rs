@@ -74,12 +74,16 @@ impl Watcher {
 impl Client for Watcher {
     type Committed = Self;
 
-    async fn gone(&mut self) {
+    async fn gone(&mut self) -> Gone {
         std::future::pending().await
     }
 
     async fn commit(self, _: Head<Lines>) -> Result<Self, Gone> {
-        if self.leaves { Err(Gone) } else { Ok(self) }
+        if self.leaves {
+            Err(Gone::Left)
+        } else {
+            Ok(self)
+        }
     }
 
     async fn reply(self, _: Head<Lines>, body: Vec<Bytes>) -> Result<(), Gone> {
@@ -89,7 +93,7 @@ impl Client for Watcher {
 }
 
 impl Committed for Watcher {
-    async fn gone(&mut self) {
+    async fn gone(&mut self) -> Gone {
         std::future::pending().await
     }
 

@@ -217,6 +217,8 @@ pub(super) struct Guest {
     started: Instant,
     /// When it leaves.
     leaves: Option<Instant>,
+    /// When it is cut off.
+    cut_off: Option<Instant>,
     /// How long each write takes it.
     pace: Duration,
     given: Arc<Mutex<Given>>,
@@ -229,23 +231,39 @@ impl Guest {
         let guest = Self {
             started,
             leaves: leaves.map(|after| started + after),
+            cut_off: None,
             pace,
             given: Arc::clone(&given),
         };
         (guest, given)
     }
 
+    /// The process ends so long after now.
+    pub(super) fn cut_off(mut self, after: Option<Duration>) -> Self {
+        self.cut_off = after.map(|after| self.started + after);
+        self
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.cut_off.is_some_and(|at| at <= Instant::now())
+    }
+
     fn here(&self) -> Result<(), Gone> {
         match self.leaves {
-            Some(at) if at <= Instant::now() => Err(Gone),
+            Some(at) if at <= Instant::now() => Err(Gone::Left),
             _ => Ok(()),
         }
     }
 
-    async fn left(&self) {
-        match self.leaves {
+    async fn gone(&self) -> Gone {
+        let at = async |at: Option<Instant>| match at {
             Some(at) => sleep_until(at).await,
             None => std::future::pending().await,
+        };
+        tokio::select! {
+            biased;
+            () = at(self.leaves) => Gone::Left,
+            () = at(self.cut_off) => Gone::CutOff,
         }
     }
 
@@ -257,8 +275,12 @@ impl Guest {
 impl Client for Guest {
     type Committed = Seated;
 
-    async fn gone(&mut self) {
-        self.left().await;
+    async fn gone(&mut self) -> Gone {
+        Guest::gone(self).await
+    }
+
+    fn is_cut_off(&self) -> bool {
+        Guest::is_cut_off(self)
     }
 
     async fn commit(self, head: Head<Lines>) -> Result<Seated, Gone> {
@@ -287,13 +309,21 @@ impl Client for Guest {
 pub(super) struct Seated(Guest);
 
 impl Committed for Seated {
-    async fn gone(&mut self) {
-        self.0.left().await;
+    async fn gone(&mut self) -> Gone {
+        self.0.gone().await
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.0.is_cut_off()
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
         if !self.0.pace.is_zero() {
             sleep(self.0.pace).await;
+            // Nobody waits for a client that is slow by then.
+            if self.0.is_cut_off() {
+                return Err(Gone::CutOff);
+            }
         }
         self.0.here()?;
         self.0.note(|given, now| given.writes.push((now, bytes)));

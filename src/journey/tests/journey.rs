@@ -48,6 +48,7 @@ pub(super) struct Trip {
     headers: HeaderMap,
     body: Value,
     leaves: Option<Duration>,
+    cut_off: Option<Duration>,
     pace: Duration,
     dice: u64,
 }
@@ -74,6 +75,7 @@ impl Trip {
             headers: HeaderMap::new(),
             body,
             leaves: None,
+            cut_off: None,
             pace: Duration::ZERO,
             dice: 0,
         }
@@ -114,6 +116,12 @@ impl Trip {
 
     pub(super) fn leaves(mut self, after: Duration) -> Self {
         self.leaves = Some(after);
+        self
+    }
+
+    /// The process ends so long after the request has come.
+    pub(super) fn cut_off(mut self, after: Duration) -> Self {
+        self.cut_off = Some(after);
         self
     }
 
@@ -166,6 +174,7 @@ impl Inn {
     pub(super) async fn host(&self, trip: Trip) -> Came {
         let before = self.world.count();
         let (guest, given) = Guest::new(trip.leaves, trip.pace);
+        let guest = guest.cut_off(trip.cut_off);
         let started = tokio::time::Instant::now();
         let mut ask = Ask::read(
             trip.endpoint,

@@ -305,7 +305,7 @@ struct Guest {
 impl Client for Guest {
     type Committed = Self;
 
-    async fn gone(&mut self) {
+    async fn gone(&mut self) -> Gone {
         match &mut self.leaves {
             None => std::future::pending().await,
             Some(left) => {
@@ -314,6 +314,7 @@ impl Client for Guest {
                     sleep(Duration::from_millis(500)).await;
                     *left = left.saturating_sub(Duration::from_millis(500));
                 }
+                Gone::Left
             }
         }
     }
@@ -328,8 +329,8 @@ impl Client for Guest {
 }
 
 impl Committed for Guest {
-    async fn gone(&mut self) {
-        Client::gone(self).await;
+    async fn gone(&mut self) -> Gone {
+        Client::gone(self).await
     }
 
     async fn write(&mut self, _: Bytes) -> Result<(), Gone> {

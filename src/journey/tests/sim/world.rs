@@ -274,8 +274,8 @@ impl Visitor {
 impl Client for Visitor {
     type Committed = Seated;
 
-    async fn gone(&mut self) {
-        self.guest.gone().await;
+    async fn gone(&mut self) -> Gone {
+        Client::gone(&mut self.guest).await
     }
 
     async fn commit(self, head: Head<Lines>) -> Result<Seated, Gone> {
