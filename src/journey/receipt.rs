@@ -12,6 +12,7 @@ use super::trail::{Entry, Trail, Tried};
 use crate::base::Endpoint;
 use crate::metrics::{Answered, Counts, Ended};
 use crate::outcome::Outcome;
+use crate::seam::Gone;
 use crate::usage::{Tokens, Usd};
 
 /// How a request ended.
@@ -35,6 +36,16 @@ impl End {
             Self::ClientGone => "client_gone",
             Self::Cut => "cut",
             Self::Failed => "failed",
+        }
+    }
+}
+
+/// How an answer ends that its client does not get to the end.
+impl From<Gone> for End {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::CutOff => Self::Cut,
+            Gone::Left => Self::ClientGone,
         }
     }
 }

@@ -158,15 +158,6 @@ fn ended(gone: Gone, is_ours: &mut bool) -> End {
     End::from(gone)
 }
 
-impl From<Gone> for End {
-    fn from(gone: Gone) -> Self {
-        match gone {
-            Gone::CutOff => Self::Cut,
-            Gone::Left => Self::ClientGone,
-        }
-    }
-}
-
 /// Waits for the upstream, but not longer than the client is to be served.
 async fn unless_gone<T>(
     client: &mut impl Committed,
