@@ -92,9 +92,10 @@ impl Inner {
             torn: true,
         });
         let full = std::mem::replace(&mut self.active, active);
+        let stood_in = self.sealed.iter().any(|(_, path)| *path == full.path);
         if full.length > 0 {
             self.sealed.push_back((full.first, full.path));
-        } else {
+        } else if !stood_in {
             // One that stays has no whole frame, and is found so.
             let _ = give_up(&full.path);
         }

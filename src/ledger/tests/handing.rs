@@ -155,7 +155,7 @@ fn journal(place: &Place) -> Journal {
 
 /// With a journal that has nothing, or something, in its newest segment: it
 /// adopts two files and stops after so many steps. Whether it came to its end.
-fn adopts(steps: u32, has_own: bool, dies: bool) -> bool {
+fn adopts(steps: u32, has_own: bool, dies: bool, at_once: bool) -> bool {
     let place = Place::new();
     let mut all = vec![];
     let mut id = |name: &str| {
@@ -185,6 +185,9 @@ fn adopts(steps: u32, has_own: bool, dies: bool) -> bool {
         assert_eq!(ids.len(), rows.len());
         own = journal(&place);
     }
+    if at_once {
+        own.adopt().unwrap();
+    }
     own.append(&usage(&id("own"))).unwrap();
     if steps.is_multiple_of(2) {
         own.adopt().unwrap();
@@ -202,9 +205,9 @@ fn adopts(steps: u32, has_own: bool, dies: bool) -> bool {
 #[test]
 fn whoever_adopts_may_die_or_fail_at_any_step() {
     for has_own in [false, true] {
-        for dies in [false, true] {
+        for (dies, at_once) in [(false, false), (false, true), (true, false), (true, true)] {
             let mut steps = 0;
-            while !adopts(steps, has_own, dies) {
+            while !adopts(steps, has_own, dies, at_once) {
                 steps += 1;
             }
             assert!(steps >= 8, "{steps} steps");
