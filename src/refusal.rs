@@ -258,7 +258,7 @@ impl Refusal {
             Self::RequestLimit { most, .. } => {
                 format!("This key may send {most} requests a minute, and has.").into()
             }
-            Self::SpeaksTls => "This port speaks TLS: the address begins with `https://`.".into(),
+            Self::SpeaksTls => "This port speaks TLS: the address begins with `https://`. Where it asks for a certificate, connect anew with yours.".into(),
             Self::TokenLimit { most, asked, wait: Some(_) } => {
                 format!("This key may use {most} tokens a minute; this request, taken for {asked}, does not fit in yet.").into()
             }

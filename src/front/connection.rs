@@ -69,6 +69,11 @@ pub trait Door: Send + Sync + 'static {
         None
     }
 
+    /// Whether they have to show a certificate by now.
+    fn asks_who_comes(&self) -> bool {
+        false
+    }
+
     /// Counts a client that could not be met so.
     fn handshake_failed(&self) {}
 
@@ -121,6 +126,7 @@ pub async fn serve<D: Door>(door: Arc<D>, tcp: TcpStream) {
             transport
         }
     };
+    let is_certified = transport.is_certified();
     let mut connection = Http1::new(transport, door.bounds());
     tokio::select! {
         biased;
@@ -133,10 +139,15 @@ pub async fn serve<D: Door>(door: Arc<D>, tcp: TcpStream) {
     if connection.come().starts_with(H2_PREFACE) {
         let (transport, come) = connection.into_parts();
         let id = transport.id();
-        return http2(door, Box::new(Socket::new(transport, id, &come))).await;
+        return http2(
+            door,
+            Box::new(Socket::new(transport, id, &come)),
+            is_certified,
+        )
+        .await;
     }
     if !connection.come().is_empty() {
-        http1(door, &mut connection, deadline).await;
+        http1(door, &mut connection, deadline, is_certified).await;
     }
     connection.goodbye().await;
 }
@@ -149,7 +160,7 @@ async fn first(connection: &mut Http1<Transport>) {
 
 /// HTTP/2 is served by pingora's own loop, which bounds malformed streams and
 /// says goodbye when a drain begins.
-async fn http2<D: Door>(door: Arc<D>, stream: Stream) {
+async fn http2<D: Door>(door: Arc<D>, stream: Stream, is_certified: bool) {
     let draining = door.drain().goodbye();
     let mut options = HttpServerOptions::default();
     options.h2c = true;
@@ -159,6 +170,7 @@ async fn http2<D: Door>(door: Arc<D>, stream: Stream) {
         door,
         options,
         bounds,
+        is_certified,
     });
     app.process_new(stream, &draining).await;
 }
@@ -167,6 +179,7 @@ struct Http2<D> {
     door: Arc<D>,
     options: HttpServerOptions,
     bounds: Bounds,
+    is_certified: bool,
 }
 
 #[async_trait]
@@ -189,7 +202,7 @@ impl<D: Door> HttpServerApp for Http2<D> {
         let kept = if is_large {
             unread(&*self.door, &mut stream, &Refusal::HeadersTooLarge).await
         } else {
-            serve_one(&*self.door, stream).await
+            serve_one(&*self.door, self.is_certified, stream).await
         };
         if kept == Kept::Keep {
             // The stream has its end already; an error here is the client's
@@ -214,7 +227,12 @@ impl<D: Door> HttpServerApp for Http2<D> {
 }
 
 /// `first` is the deadline of the first head.
-async fn http1<D: Door>(door: Arc<D>, connection: &mut Http1<Transport>, first: Instant) {
+async fn http1<D: Door>(
+    door: Arc<D>,
+    connection: &mut Http1<Transport>,
+    first: Instant,
+    is_certified: bool,
+) {
     let mut draining = door.drain().watch();
     let mut drains = pin!(async {
         // Without a drain there is no end to wait for either.
@@ -227,7 +245,7 @@ async fn http1<D: Door>(door: Arc<D>, connection: &mut Http1<Transport>, first: 
         let end = || first.unwrap_or_else(|| Instant::now() + door.header_timeout());
         let kept = match by(end, connection.read_head()).await {
             Some(Ok(true)) => {
-                let kept = serve_one(&*door, Session::http1(connection)).await;
+                let kept = serve_one(&*door, is_certified, Session::http1(connection)).await;
                 if door.drain().is_draining() && kept == Kept::Keep {
                     Kept::Linger
                 } else {
@@ -284,7 +302,11 @@ async fn has_next(
     silence.within(IDLE, next).await.unwrap_or(false)
 }
 
-async fn serve_one<D: Door>(door: &D, mut session: Session<'_>) -> Kept {
+async fn serve_one<D: Door>(door: &D, is_certified: bool, mut session: Session<'_>) -> Kept {
+    // A reload may ask for more than was asked when this connection came.
+    if !is_certified && door.asks_who_comes() {
+        return unread(door, &mut session, &Refusal::SpeaksTls).await;
+    }
     let _in_flight = door.drain().enter();
     if door.drain().is_draining() {
         // Whatever it is, its answer says that no other follows.

@@ -365,6 +365,11 @@ impl Door for Gate {
         self.house.load().certified.at(at, nth)
     }
 
+    fn asks_who_comes(&self) -> bool {
+        let (at, nth) = self.at;
+        self.house.load().certified.asks_who_comes(at, nth)
+    }
+
     fn handshake_failed(&self) {
         self.house.load().counts.handshake_failed();
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -99,8 +99,9 @@ impl fmt::Debug for Identity {
 }
 
 /// How clients are met. With `clients`, each has to show a certificate that
-/// one of them has signed. Resumption is by tickets that only this one can
-/// read: what was agreed with another holds nothing here.
+/// one of them has signed, each time anew; without, sessions are resumed by
+/// tickets that only this one can read: what was agreed with another holds
+/// nothing here.
 ///
 /// # Errors
 /// In one sentence.
@@ -111,6 +112,7 @@ pub fn server(
     let builder = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
+    let asks = clients.is_some();
     let builder = match clients {
         None => builder.with_no_client_auth(),
         Some(roots) => {
@@ -122,7 +124,14 @@ pub fn server(
     };
     let one = Arc::new(SingleCertAndKey::from(Arc::clone(&identity.0)));
     let mut config = builder.with_cert_resolver(one);
-    config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
+    if asks {
+        // A resumed session looks no more at when the client's certificate
+        // ends, and each brings the next ticket.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    } else {
+        config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
+    }
     config.alpn_protocols = SERVED.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }

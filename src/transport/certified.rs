@@ -94,6 +94,13 @@ impl Certified {
         Some(Arc::clone(&met.now.load().config))
     }
 
+    /// Whether a client has to show a certificate there.
+    pub fn asks_who_comes(&self, at: SocketAddr, nth: usize) -> bool {
+        let mut doors = self.0.iter().filter(|door| door.at == at);
+        let tls = doors.nth(nth).and_then(|door| door.tls.as_deref());
+        tls.is_some_and(|met| met.wanted.client_ca_file.is_some())
+    }
+
     /// Reads the files again that have changed. What is wrong is logged, and
     /// what was right stays.
     pub fn refresh(&self) {

@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 use crate::config::{Digest, IdentityFiles};
 use crate::tls::{self, Identity};
 
-/// What a file looks like from outside: changed when, how long, and which one
-/// it is.
-type Look = Option<(SystemTime, u64, u64)>;
+/// What a file looks like from outside: changed when, how long, which one it
+/// is, and when its rights or its owner were changed, or anything else.
+type Look = Option<(SystemTime, u64, u64, (i64, i64))>;
 
 /// Some files, and what they looked like last.
 #[derive(Debug)]
@@ -48,7 +48,8 @@ fn looks(paths: &[PathBuf]) -> Vec<Look> {
 fn look(path: &Path) -> Look {
     let data = fs::metadata(path).ok()?;
     let changed = data.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    Some((changed, data.len(), data.ino()))
+    let any = (data.ctime(), data.ctime_nsec());
+    Some((changed, data.len(), data.ino(), any))
 }
 
 /// Files with certificates and keys, while they are read.
@@ -127,6 +128,10 @@ mod tests {
         fs::write(&two, "longer").unwrap();
         assert!(files.have_changed());
         fs::write(folder.join("missing"), "").unwrap();
+        assert!(files.have_changed());
+        // Who could not read it may now.
+        let rights = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+        fs::set_permissions(&two, rights).unwrap();
         assert!(files.have_changed());
         fs::remove_dir_all(&folder).unwrap();
         assert!(files.have_changed());

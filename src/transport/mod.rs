@@ -72,6 +72,16 @@ impl Transport {
         Ok(Self::Tls(Box::new(stream.into())))
     }
 
+    /// Whether the other end has shown a certificate that was believed.
+    pub fn is_certified(&self) -> bool {
+        match self {
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates().is_some(),
+            Self::Tcp(_) => false,
+            #[cfg(test)]
+            Self::Scripted(_) => false,
+        }
+    }
+
     /// Whether what is written has to be flushed, and an end has to be said.
     pub fn is_tls(&self) -> bool {
         match self {

@@ -345,6 +345,53 @@ async fn a_client_may_have_to_show_who_it_is() {
 }
 
 #[tokio::test]
+async fn who_has_to_show_a_certificate_shows_it_each_time() {
+    let mock = Mock::start(Reply::answer("Hello")).await.unwrap();
+    let more = ", client_ca_file: FOLDERca.crt";
+    let secure = Secure::start(&providers(&[("p", &mock)], ""), more, "").await;
+    let known = secure.authority.signs("client");
+    for version in BOTH {
+        let client = secure
+            .authority
+            .client(&[version], &["http/1.1"], Some(&known));
+        for _ in 0..3 {
+            let mut talk = Talk::over(secure.by(&client).await.unwrap(), secure.house.at);
+            assert_eq!(talk.get("/v1/models").await.status, 200);
+            // A resumed one would not be asked whether it is still valid.
+            let kind = talk.stream.get_ref().1.handshake_kind();
+            assert_ne!(kind, Some(HandshakeKind::Resumed), "{version:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_came_before_certificates_were_asked_for_has_to_come_anew() {
+    let mock = Mock::start(Reply::answer("Hello")).await.unwrap();
+    let secure = Secure::before(&mock).await;
+    let (mut talk, h2) = (secure.talk().await, secure.h2().await);
+    assert_eq!(talk.get("/v1/models").await.status, 200);
+    assert_eq!(h2.chat(&["p/m"], false).await.status, 200);
+    let ca = secure.folder.file("ca.crt").display().to_string();
+    let asks = secure
+        .yaml
+        .replace(" } }\n", &format!(", client_ca_file: {ca} }} }}\n"));
+    assert_ne!(asks, secure.yaml);
+    secure.house.rewrite(&asks);
+    assert_eq!(secure.reload().await.0, 200);
+    let refused = talk.chat(&["p/m"], false).await;
+    assert_eq!((refused.status, &*refused.code()), (400, "speaks_tls"));
+    assert_eq!(h2.chat(&["p/m"], false).await.status, 400);
+    assert_eq!(mock.seen().len(), 1);
+    let known = secure.authority.signs("client");
+    let client = secure.authority.client(&BOTH, &["http/1.1"], Some(&known));
+    let mut talk = Talk::over(secure.by(&client).await.unwrap(), secure.house.at);
+    assert_eq!(talk.chat(&["p/m"], false).await.status, 200);
+    // Whoever has shown one is served on.
+    assert_eq!(secure.reload().await.0, 200);
+    assert_eq!(talk.chat(&["p/m"], false).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_certificate_changes_under_a_stream() {
     let raw = Raw::start().await;
     let yaml = format!("providers:\n  p: {{ base_url: \"{}\" }}\n", raw.base_url());

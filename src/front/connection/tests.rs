@@ -71,7 +71,7 @@ fn connection() -> (DuplexStream, Arc<Drain>) {
     crate::front::spawn(async move {
         let mut connection = Http1::new(Transport::Scripted(server), Bounds::default());
         let deadline = Instant::now() + HEADER;
-        http1(door, &mut connection, deadline).await;
+        http1(door, &mut connection, deadline, false).await;
     });
     (client, drain)
 }
