@@ -63,11 +63,15 @@ pub(super) const RATE_LIMIT: [&str; 12] = [
     "tokens",
 ];
 
+/// Google's word for a key that is none
+/// (cloud.google.com/apis/design/errors#error_info); Gemini says it in a 400.
+pub(super) const BAD_KEY: &str = "API_KEY_INVALID";
+
 /// Codes by which an error inside a 200 says that our credential is not taken.
 pub(super) const CREDENTIAL: [&str; 12] = [
     "401",
     "402",
-    "API_KEY_INVALID",
+    BAD_KEY,
     "AuthenticationError",
     "UNAUTHENTICATED",
     "Unauthorized",

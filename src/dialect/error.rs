@@ -6,8 +6,8 @@ use simd_json::BorrowedValue;
 use simd_json::prelude::*;
 
 use super::codes::{
-    BAD_REQUEST, BESIDE, CREDENTIAL, MODEL_PARAM, MODERATION, NO_MODEL, OUTSIZED, OWN_TIER,
-    RATE_LIMIT, TOO_LONG,
+    BAD_KEY, BAD_REQUEST, BESIDE, CREDENTIAL, MODEL_PARAM, MODERATION, NO_MODEL, OUTSIZED,
+    OWN_TIER, RATE_LIMIT, TOO_LONG,
 };
 use crate::outcome::{Blame, Outcome, Says};
 use crate::wire::json;
@@ -28,6 +28,8 @@ pub struct ErrorSays {
     rate_limited: bool,
     bad_request: bool,
     credential: bool,
+    /// Gemini's reason for a 400 that is a 401.
+    bad_key: bool,
     /// About something that the request brought, or asked for beside the
     /// model.
     beside: bool,
@@ -100,6 +102,7 @@ impl ErrorSays {
             rate_limited: says(&RATE_LIMIT),
             bad_request: says(&BAD_REQUEST),
             credential: says(&CREDENTIAL) && !of_param,
+            bad_key: says(&[BAD_KEY]),
             beside,
             outsized: says(&OWN_TIER) || asks_too_much(&plain),
             spoke: true,
@@ -244,6 +247,7 @@ pub fn verdict(status: u16, says: &ErrorSays, brings_rights: bool) -> Outcome {
         401 => Outcome::Auth(blame(false)),
         402 => Outcome::Auth(blame(says.outsized)),
         429 => Outcome::RateLimited(blame(says.outsized)),
+        400 if says.bad_key => Outcome::Auth(blame(false)),
         400 | 403 | 422 if says.moderated => Outcome::Moderated,
         400 | 413 | 422 if says.too_long => Outcome::ContextLength,
         // A guard in front of the API refuses what stands in a request.

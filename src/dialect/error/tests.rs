@@ -111,6 +111,8 @@ fn other_statuses_speak_for_themselves() {
     ] {
         assert_eq!(of(status, "{}"), is, "{status}");
     }
+    let gemini = r#"[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}]"#;
+    assert_eq!(of(400, gemini), Outcome::Auth(Blame::Target));
 }
 
 #[test]
