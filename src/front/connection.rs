@@ -30,7 +30,7 @@ use super::handshake::handshake;
 use super::http1::{Bounds, Http1, Unread};
 use super::session::Session;
 use crate::logs::{self, Brief};
-use crate::patience::{Patience, at_once};
+use crate::patience::{Patience, at_once, within};
 use crate::refusal::{Refusal, Scarce};
 use crate::transport::{Socket, Transport};
 use crate::wire::http1::MAX_HEADERS;
@@ -38,6 +38,11 @@ use crate::wire::http1::MAX_HEADERS;
 /// How long a connection may lie idle between two requests: longer than the
 /// 60 s of the usual load balancers, so that they close first.
 const IDLE: Duration = Duration::from_secs(75);
+
+/// How long one is waited for that leaves without having been told so, because
+/// its answer had begun before: whoever asks on at once finds it open, and is
+/// told then.
+const UNTOLD: Duration = Duration::from_secs(5);
 
 /// What an HTTP/2 client may send before it hears from us. The protocol's own
 /// 64 KiB let a body of 30 MB take half a minute where the way is 50 ms long.
@@ -246,7 +251,11 @@ async fn http1<D: Door>(
         let kept = match by(end, connection.read_head()).await {
             Some(Ok(true)) => {
                 let kept = serve_one(&*door, is_certified, Session::http1(connection)).await;
-                if door.drain().is_draining() && kept == Kept::Keep {
+                let drain = door.drain();
+                // Who was not told is served once more; but where requests
+                // are refused nobody is waited for.
+                let ends = drain.refuses() || !connection.is_kept();
+                if kept == Kept::Keep && drain.is_draining() && ends {
                     Kept::Linger
                 } else {
                     kept
@@ -271,7 +280,8 @@ async fn http1<D: Door>(
             Kept::Keep | Kept::Close => return,
             Kept::Linger => return connection.linger().await,
         }
-        if !has_next(connection, drains.as_mut(), &mut silence).await {
+        let untold = door.drain().is_draining();
+        if !has_next(connection, untold, drains.as_mut(), &mut silence).await {
             return;
         }
     }
@@ -287,6 +297,7 @@ async fn unread<D: Door>(door: &D, session: &mut Session<'_>, refusal: &Refusal)
 /// Waits for the first byte of the next request, which may be there already.
 async fn has_next(
     connection: &mut Http1<Transport>,
+    untold: bool,
     mut drains: Pin<&mut impl Future<Output = ()>>,
     silence: &mut Patience,
 ) -> bool {
@@ -299,7 +310,12 @@ async fn has_next(
         }
         drains.as_mut().poll(context).map(|()| false)
     });
-    silence.within(IDLE, next).await.unwrap_or(false)
+    let come = if untold {
+        Box::pin(within(UNTOLD, next)).await
+    } else {
+        silence.within(IDLE, next).await
+    };
+    come.unwrap_or(false)
 }
 
 async fn serve_one<D: Door>(door: &D, is_certified: bool, mut session: Session<'_>) -> Kept {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use standin::mock::{At, Mock, Reply, Script};
+use standin::mock::{At, Gate, Mock, Reply, Script, Step};
 use tokio::net::TcpStream;
 
 use crate::house::{House, providers, soon};
@@ -109,6 +109,35 @@ async fn what_an_address_that_goes_has_begun_is_finished() {
     assert_eq!(answer.walk(), "p/slow=timeout, p/m=200");
     assert_eq!(answer.header("connection"), Some("close"));
     plain.closed().await;
+}
+
+#[tokio::test]
+async fn who_was_not_told_in_time_is_served_once_more() {
+    let gate = Gate::new();
+    let held = Reply::answer("Hello").at(At::Event(2), Step::Hold(gate.clone()));
+    let script = Script::by_model([("m", Reply::answer("Hello")), ("held", held)]);
+    let mock = Mock::start(script).await.unwrap();
+    let house = House::before(&[("p", &mock)], "").await;
+    let mut talk = house.talk().await;
+    let body = chat(&["p/held"], true);
+    talk.request("POST", CHAT, &[], body.as_bytes()).await;
+    let (_, head) = talk.head().await;
+    assert!(head.contains(&("connection".to_owned(), "keep-alive".to_owned())));
+    assert_eq!(reload(&house, &mock, "listen: 127.0.0.2:0\n").await.0, 200);
+    gate.open();
+    let mut streamed = Vec::new();
+    loop {
+        let chunk = talk.chunk().await.unwrap();
+        if chunk.is_empty() {
+            break;
+        }
+        streamed.extend(chunk);
+    }
+    assert!(streamed.ends_with(b"data: [DONE]\n\n"));
+    let last = talk.chat(&["p/m"], false).await;
+    let told = (last.status, last.header("connection"));
+    assert_eq!(told, (200, Some("close")));
+    talk.closed().await;
 }
 
 #[tokio::test]
