@@ -62,8 +62,7 @@ pub(super) fn run(once: bool) -> Result<(), Failed> {
              http://{admin}/\n\nTry it:\n\n{}\n",
             curl(at, FIRST_REQUEST)
         ))?;
-        server.run().await;
-        Ok(())
+        server.run().await.map_err(Failed::Running)
     })
 }
 

@@ -139,8 +139,7 @@ fn serve(config: Option<PathBuf>, upgrade: bool) -> Result<(), Failed> {
             Server::start(source, config, places).await
         };
         let server = server.map_err(Failed::Running)?;
-        server.run().await;
-        Ok(())
+        server.run().await.map_err(Failed::Running)
     })
 }
 

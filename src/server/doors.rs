@@ -155,6 +155,16 @@ impl Doors {
             .collect()
     }
 
+    /// Leaves all to another process.
+    pub(super) async fn leave_all(&mut self) {
+        for door in std::mem::take(&mut self.clients) {
+            door.leave().await;
+        }
+        if let Some(door) = self.admin.take() {
+            door.leave().await;
+        }
+    }
+
     /// Leaves those to another process that are in these places of what was
     /// shared, and closes the others.
     pub(super) async fn leave(&mut self, kept: &[usize]) {

@@ -45,6 +45,9 @@ const WAITING_RELOADS: usize = 8;
 /// How long the database may take to have the last records.
 const FLUSH: Duration = Duration::from_secs(5);
 
+/// Why a process ends that was to take over, at a signal.
+const STOPPED: &str = "stopped before the running process had left";
+
 /// Opens the ledger, where there is to be one.
 fn ledger(config: &Config) -> Result<Option<Arc<Ledger>>, String> {
     let open = |config| Ledger::open(config, wall_clock).map(Arc::new);
@@ -101,6 +104,16 @@ pub struct Server {
     signals: Signals,
     exports: Exports,
     manager: Manager,
+    /// Whether the process that this one has taken over from has left.
+    deciding: Option<Waited<Result<(), String>>>,
+}
+
+/// How a process ends.
+enum End {
+    /// It has taken over, and the other process serves on.
+    Failed(String),
+    Followed(Successor),
+    Stopped,
 }
 
 impl Server {
@@ -181,14 +194,11 @@ impl Server {
         background::run(Arc::clone(&behind.house));
         let exports = Exports::new();
         exports.follow(&house);
+        let mut deciding: Option<Waited<_>> = None;
         if let Some(taken) = taken {
             // Before the other one can end.
             manager.tell(&Standing::Main, "serving");
-            if let Err(why) = taken.serving().await {
-                refuse(&behind, None).await;
-                close_ledger(&behind.house).await;
-                return Err(why);
-            }
+            deciding = Some(Box::pin(taken.serving().await.decided()));
         }
         Ok(Self {
             source,
@@ -200,6 +210,7 @@ impl Server {
             signals,
             exports,
             manager,
+            deciding,
         })
     }
 
@@ -215,16 +226,26 @@ impl Server {
 
     /// Serves until SIGTERM or SIGINT, or until another process does; then
     /// lets streams in flight finish.
-    pub async fn run(mut self) {
+    ///
+    /// # Errors
+    /// It was to take over, and the other process serves on; in one sentence.
+    pub async fn run(mut self) -> Result<(), String> {
         self.manager.tell(&Standing::Ready, "serving");
-        let successor = self.serve().await;
+        let end = self.serve().await;
         // Who still asks for a reload is told that it is too late.
         self.reloads.close();
         while self.reloads.try_recv().is_ok() {}
         let behind = &self.behind;
-        match successor {
-            None => stop(behind, &self.manager, &mut self.signals).await,
-            Some(Successor { process, kept }) => {
+        let mut done = Ok(());
+        match end {
+            End::Failed(why) => {
+                // Who comes is the other one's from here on.
+                self.doors.leave_all().await;
+                refuse(behind, None).await;
+                done = Err(why);
+            }
+            End::Stopped => stop(behind, &self.manager, &mut self.signals).await,
+            End::Followed(Successor { process, kept }) => {
                 self.doors.leave(&kept).await;
                 log::info!(
                     event = "upgrade", step = "done", process;
@@ -235,38 +256,60 @@ impl Server {
         }
         tokio::join!(close_ledger(&behind.house), self.exports.close());
         log::info!(event = "stop"; "stopped");
+        done
     }
 
-    /// Until the process is to end, and who serves then.
-    async fn serve(&mut self) -> Option<Successor> {
+    /// Until the process is to end.
+    async fn serve(&mut self) -> End {
         let mut giving: Option<Giving> = None;
-        // Who takes over knows the listeners: they stay until that is done.
-        let mut reload_then = false;
+        // Two processes know the listeners: they stay until it is decided
+        // whose they are.
+        let (mut reload_then, mut upgrade_then) = (false, false);
         loop {
+            let is_settled = giving.is_none() && self.deciding.is_none();
             tokio::select! {
+                // What has been decided counts before what is wished then.
+                biased;
+                decided = waited(&mut self.deciding) => {
+                    self.deciding = None;
+                    if let Err(why) = decided {
+                        return End::Failed(why);
+                    }
+                    if std::mem::take(&mut reload_then) {
+                        drop(self.reload().await);
+                    }
+                    if std::mem::take(&mut upgrade_then) {
+                        giving = self.give();
+                    }
+                }
                 wish = self.signals.next() => match wish {
-                    Wish::Stop => return None,
-                    Wish::Reload if giving.is_some() => reload_then = true,
+                    // Dropped, it tells the other one to serve on.
+                    Wish::Stop => return match self.deciding.take() {
+                        Some(_undecided) => End::Failed(STOPPED.to_owned()),
+                        None => End::Stopped,
+                    },
+                    Wish::Reload if !is_settled => reload_then = true,
                     // Said in the log; a signal has no other answer.
                     Wish::Reload => drop(self.reload().await),
+                    Wish::Upgrade if self.deciding.is_some() => upgrade_then = true,
                     Wish::Upgrade if giving.is_some() => {}
                     Wish::Upgrade => giving = self.give(),
                 },
-                given = given(&mut giving) => {
+                given = waited(&mut giving) => {
                     giving = None;
                     match given {
-                        Ok(successor) => return Some(successor),
+                        Ok(successor) => return End::Followed(successor),
                         Err(why) => self.gave_up(&why),
                     }
                     if std::mem::take(&mut reload_then) {
                         drop(self.reload().await);
                     }
                 }
-                Some(tell) = self.reloads.recv(), if giving.is_none() => {
+                Some(tell) = self.reloads.recv(), if is_settled => {
                     // Whoever asked may have left.
                     let _ = tell.send(self.reload().await);
                 }
-                () = self.watch.moved(), if giving.is_none() => {
+                () = self.watch.moved(), if is_settled => {
                     log::info!("the configuration's file is another one now");
                     drop(self.reload().await);
                 }
@@ -363,13 +406,16 @@ impl Server {
     }
 }
 
-/// A hand-over that is under way.
-type Giving = Pin<Box<dyn Future<Output = Result<Successor, String>> + Send>>;
+/// Something that is under way.
+type Waited<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A hand-over that is.
+type Giving = Waited<Result<Successor, String>>;
 
 /// What becomes of it; never anything where there is none.
-async fn given(giving: &mut Option<Giving>) -> Result<Successor, String> {
-    match giving {
-        Some(giving) => giving.await,
+async fn waited<T>(under_way: &mut Option<Waited<T>>) -> T {
+    match under_way {
+        Some(under_way) => under_way.await,
         None => std::future::pending().await,
     }
 }

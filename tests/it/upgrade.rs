@@ -443,6 +443,116 @@ async fn a_new_one_may_die_at_any_step() {
 }
 
 #[tokio::test]
+async fn an_old_one_that_hears_of_it_late_looks_who_is_there() {
+    let (site, gate) = (Site::new(), Gate::new());
+    let mock = provider(&gate).await;
+    let yaml = site.yaml(&mock, "");
+    let mut old = House::start(&yaml).await;
+    for (round, says) in [true, false].into_iter().enumerate() {
+        old.signal("QUIT");
+        old.logged_again("waiting 10s", round + 1).await;
+        let mut wire = Wire::to(&site).await;
+        wire.take().await;
+        wire.say(json!({"ready": {"kept": [0, 1], "ledger": null}}))
+            .await;
+        assert_eq!(wire.hear().await, "go");
+        old.signal("STOP");
+        wire.say(json!("serving")).await;
+        if says {
+            wire.say(json!({"failed": "too long"})).await;
+        }
+        drop(wire);
+        old.signal("CONT");
+        let failed = "not done, and this process serves on";
+        assert!(
+            old.logged_or_ended(failed, round + 1).await,
+            "nobody is left"
+        );
+        ask(old.at, &format!("still-{round}")).await;
+    }
+    assert!(old.log().join("\n").contains("gives up: too long"));
+    let new = upgrade(&old, &yaml).await;
+    assert_eq!(old.ended().await.code(), Some(0));
+    close(new).await;
+    site.check(&["still-0", "still-1"].map(str::to_owned));
+}
+
+/// One that takes over from the test, up to its `ready`; with what it listens
+/// on, its own sockets beside those of the test.
+async fn readied(site: &Site, yaml: &str) -> (House, Wire, Vec<TcpListener>) {
+    let _ = std::fs::remove_file(site.socket());
+    let listener = UnixListener::bind(site.socket()).unwrap();
+    let new = coming(yaml);
+    let mut wire = Wire(soon("a new process", listener.accept()).await.unwrap().0);
+    assert!(wire.hear().await["hello"]["process"].is_number());
+    let bind = |_| TcpListener::bind("127.0.0.1:0").unwrap();
+    let both: Vec<_> = (0..2).map(bind).collect();
+    wire.say(json!({"sockets": [
+        {"door": "listen", "configured": "127.0.0.1:0"},
+        {"door": "admin", "configured": "127.0.0.1:0"},
+    ]}))
+    .await;
+    send(&wire, &both);
+    assert_eq!(wire.hear().await["ready"]["kept"], json!([0, 1]));
+    (new, wire, both)
+}
+
+#[tokio::test]
+async fn a_new_one_that_serves_ends_only_when_it_hears_that_the_other_does() {
+    // Together: each waits for ten seconds.
+    tokio::join!(
+        late("failed"),
+        late("leaving"),
+        late("nothing"),
+        late("nonsense")
+    );
+}
+
+/// An old process says this long after the new one serves.
+async fn late(says: &str) {
+    let (site, gate) = (Site::new(), Gate::new());
+    let mock = provider(&gate).await;
+    let (new, mut wire, both) = readied(&site, &site.yaml(&mock, "")).await;
+    wire.say(json!("go")).await;
+    assert_eq!(wire.hear().await, "serving");
+    let mut new = new.serving().await;
+    new.logged("says nothing for 10s").await;
+    ask(new.at, "meanwhile").await;
+    match says {
+        "failed" => {
+            let stream = begin(new.at, "then").await;
+            wire.say(json!({"failed": "too late"})).await;
+            new.logged("draining").await;
+            // Who comes now is the other's.
+            let _waits = Talk::to(new.at).await;
+            both[0].set_nonblocking(true).unwrap();
+            both[0].accept().unwrap();
+            gate.open();
+            finish(stream).await;
+            assert_eq!(new.ended().await.code(), Some(1));
+            new.logged("too late").await;
+        }
+        "leaving" => wire.say(json!("leaving")).await,
+        "nothing" => {
+            drop(wire);
+            new.logged("goes on alone").await;
+        }
+        _ => {
+            wire.say(json!("hello you")).await;
+            new.logged("and perhaps the old one too").await;
+        }
+    }
+    if says != "failed" {
+        // What waited until it was decided is done.
+        new.signal("HUP");
+        new.logged("configuration reloaded").await;
+        ask(new.at, "then").await;
+        close(new).await;
+    }
+    site.check(&["meanwhile", "then"].map(str::to_owned));
+}
+
+#[tokio::test]
 async fn of_two_new_ones_one_takes_over() {
     let (site, gate) = (Site::new(), Gate::new());
     let mock = provider(&gate).await;

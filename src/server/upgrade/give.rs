@@ -89,14 +89,25 @@ async fn hand_over(talk: &mut Talk, offer: &Offer) -> Result<(Vec<usize>, Lent),
         return Err(out_of_turn(&heard).to_string());
     };
     let lent = lend(offer.ledger.as_ref(), ledger.as_deref()).await?;
-    talk.say(&Word::Go).await.map_err(told)?;
-    let heard = talk.hear(WORK).await.map_err(told)?;
-    if heard != Word::Serving {
-        return Err(out_of_turn(&heard).to_string());
-    }
-    // It serves, whether or not it hears this.
-    let _ = talk.say(&Word::Leaving).await;
+    // Who has left meanwhile may have said why.
+    let _ = talk.say(&Word::Go).await;
+    decide(talk).await.map_err(told)?;
     Ok((kept, lent))
+}
+
+/// Waits until the new one serves, and leaves it to that.
+async fn decide(talk: &mut Talk) -> Result<(), Lost> {
+    let heard = talk.hear(WORK).await?;
+    if heard != Word::Serving {
+        return Err(out_of_turn(&heard));
+    }
+    // It may have said so long ago, where this process was stopped meanwhile.
+    if !talk.is_quiet() {
+        let then = talk.hear(STEP).await?;
+        return Err(out_of_turn(&then));
+    }
+    // Once this is said there is no way back; not said, it has not left.
+    talk.say(&Word::Leaving).await
 }
 
 /// A ledger that another process may have; taken back when this is dropped.

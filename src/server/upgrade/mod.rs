@@ -16,6 +16,11 @@
 //! Up to `serving` the old one serves as if nothing were going on, and goes on
 //! so whatever becomes of the other. From `sockets` on the new one goes on
 //! where the old one dies. Whoever gives up says `failed`.
+//!
+//! Nobody can know what the other one has not heard yet, so that both may
+//! serve for a while, and never nobody: after `serving` the new one ends only
+//! where it hears `failed`, and the old one leaves only where nothing has
+//! followed on `serving`, not even the end of the connection.
 
 mod give;
 mod message;

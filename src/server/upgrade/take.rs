@@ -3,9 +3,10 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::message::{Door, Socket, Word};
 use super::place::{AGAIN, find};
@@ -136,21 +137,37 @@ impl Taken {
     ) -> Result<(), String> {
         let is_kept = |place: &usize| left.iter().all(|other| other.place != *place);
         let kept = (0..self.count).filter(is_kept).collect();
-        self.turn(&Word::Ready { kept, ledger }, &Word::Go, WORK)
-            .await
+        let Some(mut talk) = self.talk.take() else {
+            return Ok(());
+        };
+        // As above.
+        let _ = talk.say(&Word::Ready { kept, ledger }).await;
+        let why = match talk.hear(WORK).await {
+            Ok(Word::Go) => {
+                self.talk = Some(talk);
+                return Ok(());
+            }
+            Err(Lost::Gone) => {
+                talk.over();
+                alone();
+                return Ok(());
+            }
+            Ok(word) => out_of_turn(&word),
+            Err(lost) => lost,
+        };
+        talk.fail(&why.to_string());
+        Err(format!("upgrade: {why}"))
     }
 
-    /// Says that this process serves, and waits until the old one accepts no
-    /// more.
-    ///
-    /// # Errors
-    /// The old process has given up before it heard of it.
-    pub(in super::super) async fn serving(&mut self) -> Result<(), String> {
-        self.turn(&Word::Serving, &Word::Leaving, STEP).await?;
-        if let Some(talk) = self.talk.take() {
-            talk.over();
+    /// Says that this process serves. From now on it is ended by what it
+    /// hears, and by nothing that it does not hear.
+    pub(in super::super) async fn serving(&mut self) -> Undecided {
+        let mut talk = self.talk.take();
+        if let Some(talk) = &mut talk {
+            // Who is gone is found to be so when it is listened to.
+            let _ = talk.say(&Word::Serving).await;
         }
-        Ok(())
+        Undecided(talk)
     }
 
     /// Whether the old process is gone.
@@ -164,30 +181,59 @@ impl Taken {
             talk.fail(why);
         }
     }
+}
 
-    async fn turn(&mut self, say: &Word, wanted: &Word, longest: Duration) -> Result<(), String> {
-        let Some(mut talk) = self.talk.take() else {
+/// The old process, when it has been told that this one serves. Dropped before
+/// it is decided, it tells that one to serve on.
+pub(in super::super) struct Undecided(Option<Talk>);
+
+impl Undecided {
+    /// Waits until the old process accepts no more, however long that takes:
+    /// it may have left without a word of it having come, and then nobody
+    /// serves but this one.
+    ///
+    /// # Errors
+    /// The old process says that it serves on.
+    pub(in super::super) async fn decided(self) -> Result<(), String> {
+        let Some(mut talk) = self.0 else {
             return Ok(());
         };
-        // As above.
-        let _ = talk.say(say).await;
-        let why = match talk.hear(longest).await {
-            Ok(word) if word == *wanted => {
-                self.talk = Some(talk);
-                return Ok(());
+        let heard = {
+            let mut hears = pin!(talk.hear(Duration::MAX));
+            match timeout(STEP, &mut hears).await {
+                Ok(heard) => heard,
+                Err(_) => {
+                    log::warn!(
+                        event = "upgrade", step = "undecided";
+                        "upgrade: the old process says nothing for {STEP:?}, and may serve beside \
+                         this one; reloads wait until it leaves, or is killed"
+                    );
+                    hears.await
+                }
             }
-            Err(Lost::Gone) => {
-                log::warn!(
-                    event = "upgrade", step = "alone";
-                    "upgrade: the old process is gone, this one goes on alone"
-                );
-                talk.over();
-                return Ok(());
-            }
-            Ok(word) => out_of_turn(&word),
-            Err(lost) => lost,
         };
-        talk.fail(&why.to_string());
-        Err(format!("upgrade: {why}"))
+        talk.over();
+        match heard {
+            Ok(Word::Leaving) => {}
+            Err(Lost::Failed(why)) => return Err(format!("upgrade: {}", Lost::Failed(why))),
+            Err(Lost::Gone) => alone(),
+            Ok(word) => beside(&out_of_turn(&word)),
+            Err(lost @ (Lost::Late(_) | Lost::Strange(_))) => beside(&lost),
+        }
+        Ok(())
     }
+}
+
+fn alone() {
+    log::warn!(
+        event = "upgrade", step = "alone";
+        "upgrade: the old process is gone, this one goes on alone"
+    );
+}
+
+fn beside(lost: &Lost) {
+    log::warn!(
+        event = "upgrade", step = "undecided";
+        "upgrade: this process serves, and perhaps the old one too: {lost}"
+    );
 }

@@ -82,7 +82,7 @@ async fn a_thousand_sockets_change_hands_in_order() {
             assert!(got.iter().all(|it| at.contains(it)));
             assert!(!taken.is_alone());
             taken.ready(sockets, None).await.unwrap();
-            taken.serving().await.unwrap();
+            taken.serving().await.decided().await.unwrap();
             got.len() + 1
         };
         let (given, got) = tokio::join!(give(folder.socket(), offer), new);
