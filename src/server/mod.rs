@@ -154,7 +154,7 @@ impl Server {
         source: Source,
         config: Config,
         places: Places,
-        signals: Signals,
+        mut signals: Signals,
         mut taken: Option<&mut Taken>,
     ) -> Result<Self, String> {
         let manager = Manager::find();
@@ -173,8 +173,14 @@ impl Server {
                 Certified::new(&config.listen, None)?;
                 let place = |ledger: &config::Ledger| Ledger::place(&ledger.path);
                 let place = config.ledger.as_ref().and_then(place);
-                taken.ready(left, place).await?;
-                its_ledger(&config, taken).await?
+                let handed = async {
+                    taken.ready(left, place).await?;
+                    its_ledger(&config, taken).await
+                };
+                tokio::select! {
+                    ledger = handed => ledger?,
+                    () = signals.stop() => return Err(STOPPED.to_owned()),
+                }
             }
         };
         let house = House::build(config, &pool, ledger, None, clocks())?;
@@ -196,6 +202,13 @@ impl Server {
         exports.follow(&house);
         let mut deciding: Option<Waited<_>> = None;
         if let Some(taken) = taken {
+            // The ledger may have taken its time.
+            if signals.has_stop().await {
+                doors.leave_all().await;
+                refuse(&behind, None).await;
+                close_ledger(&behind.house).await;
+                return Err(STOPPED.to_owned());
+            }
             // Before the other one can end.
             manager.tell(&Standing::Main, "serving");
             deciding = Some(Box::pin(taken.serving().await.decided()));

@@ -1,6 +1,7 @@
 //! Signals, and what each asks for.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::yield_now;
 
 /// The signals that a server knows. Waited for before anybody can know that
 /// it runs: what comes earlier ends the process.
@@ -37,14 +38,25 @@ impl Signals {
         }
     }
 
-    /// Until it is to end.
+    /// Until it is to end. What else is wished waits.
     pub(super) async fn stop(&mut self) {
-        while self.next().await != Wish::Stop {}
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Whether it is to end now.
+    pub(super) async fn has_stop(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stop() => true,
+            () = yield_now() => false,
+        }
     }
 }
 
 /// What a signal asks for.
-#[derive(PartialEq, Eq)]
 pub(super) enum Wish {
     Reload,
     Stop,

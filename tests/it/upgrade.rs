@@ -878,6 +878,20 @@ async fn a_signal_ends_it_at_every_stage() {
     old.signal("TERM");
     assert!(wire.hear().await["failed"].is_string());
     assert_eq!(old.ended().await.code(), Some(0));
+    // The new one, while it waits for the ledger: the old one is told.
+    for (signal, goes) in [("TERM", false), ("INT", false), ("TERM", true)] {
+        let (mut new, mut wire, _both) = readied(&site, &yaml).await;
+        if goes {
+            wire.say(json!("go")).await;
+            assert_eq!(wire.hear().await, "serving");
+        }
+        new.signal(signal);
+        assert!(wire.hear().await["failed"].is_string());
+        assert_eq!(new.ended().await.code(), Some(1));
+        new.logged("stopped before the running process had left")
+            .await;
+    }
+    std::fs::remove_file(site.socket()).unwrap();
     // And while it leaves: what is idle goes, and a second one ends it.
     let mut old = House::start(&yaml).await;
     let _stuck = begin(old.at, "stuck").await;
