@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::message::{Socket, Word};
 use super::place::Place;
 use super::talk::{Lost, Talk, out_of_turn};
-use super::{STEP, WAIT, WORK};
+use super::{HELLO, STEP, WAIT, WORK};
 use crate::ledger::Ledger;
 
 /// What is handed over.
@@ -65,7 +65,7 @@ pub(in super::super) async fn give(path: PathBuf, offer: Offer) -> Result<Succes
 async fn guest(place: &Place) -> (Talk, u32, String) {
     loop {
         let mut talk = Talk::new(place.next().await);
-        let why = match talk.hear(STEP).await {
+        let why = match talk.hear(HELLO).await {
             Ok(Word::Hello { process, version }) => return (talk, process, version),
             Ok(word) => out_of_turn(&word),
             // It has only looked whether somebody is here.

@@ -40,6 +40,9 @@ pub(super) use self::take::{Inherited, Taken, take};
 /// How long each waits for the other to come: the contract's.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// How long whoever comes may take to say who it is: others wait behind it.
+const HELLO: Duration = Duration::from_secs(1);
+
 /// How long an answer may take that needs no work.
 const STEP: Duration = Duration::from_secs(10);
 

@@ -180,6 +180,21 @@ async fn whoever_says_nonsense_or_nothing_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_who_says_nothing_leaves_time_for_another() {
+    let folder = Folder::new();
+    let path = folder.socket();
+    let new = async {
+        let _silent = [find(&path).await.unwrap(), find(&path).await.unwrap()];
+        let mut taken = take(&path).await.unwrap();
+        let left = std::mem::take(&mut taken.sockets);
+        taken.ready(left, None).await.unwrap();
+        taken.serving().await.decided().await.unwrap();
+    };
+    let (given, ()) = tokio::join!(give(path.clone(), offer(1).0), new);
+    assert_eq!(given.unwrap().kept, Vec::<usize>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_step_has_an_end_and_the_other_one_is_told() {
     let folder = Folder::new();
     let path = folder.socket();
