@@ -28,7 +28,7 @@ pub use self::logger::{flush_log, start_log};
 use self::notify::{Manager, Standing};
 use self::signals::{Signals, Wish};
 pub use self::source::{Places, Source};
-use self::upgrade::{Offer, Successor, Taken, give, take};
+use self::upgrade::{Freed, Offer, Successor, Taken, give, take};
 use self::watch::Watch;
 use crate::admin::Reload;
 use crate::config::{self, Config};
@@ -106,6 +106,8 @@ pub struct Server {
     manager: Manager,
     /// Whether the process that this one has taken over from has left.
     deciding: Option<Waited<Result<(), String>>>,
+    /// What the last process that was handed over to may have of this one.
+    freed: Freed,
 }
 
 /// How a process ends.
@@ -224,6 +226,7 @@ impl Server {
             exports,
             manager,
             deciding,
+            freed: Freed::default(),
         })
     }
 
@@ -299,7 +302,12 @@ impl Server {
                     // Dropped, it tells the other one to serve on.
                     Wish::Stop => return match self.deciding.take() {
                         Some(_undecided) => End::Failed(STOPPED.to_owned()),
-                        None => End::Stopped,
+                        None => {
+                            if giving.take().is_some() && let Some(kept) = self.freed.get() {
+                                self.doors.leave(kept).await;
+                            }
+                            End::Stopped
+                        }
                     },
                     Wish::Reload if !is_settled => reload_then = true,
                     // Said in the log; a signal has no other answer.
@@ -331,7 +339,7 @@ impl Server {
     }
 
     /// Begins to hand over, where the configuration says how.
-    fn give(&self) -> Option<Giving> {
+    fn give(&mut self) -> Option<Giving> {
         let house = self.behind.house.load();
         let Some(path) = house.config.upgrade_socket.clone() else {
             self.gave_up("there is no `shutdown.upgrade_socket`");
@@ -340,10 +348,12 @@ impl Server {
         match self.doors.share() {
             Ok((sockets, descriptors)) => {
                 let ledger = house.ledger.clone();
+                self.freed = Freed::default();
                 let offer = Offer {
                     sockets,
                     descriptors,
                     ledger,
+                    freed: Arc::clone(&self.freed),
                 };
                 Some(Box::pin(give(path, offer)))
             }

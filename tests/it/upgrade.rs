@@ -878,6 +878,23 @@ async fn a_signal_ends_it_at_every_stage() {
     old.signal("TERM");
     assert!(wire.hear().await["failed"].is_string());
     assert_eq!(old.ended().await.code(), Some(0));
+    // When the new one may serve it is not held up, and goes on alone.
+    let mut old = House::start(&yaml).await;
+    let _stuck = begin(old.at, "left").await;
+    old.signal("QUIT");
+    let mut wire = Wire::to(&site).await;
+    wire.take().await;
+    wire.say(json!({"ready": {"kept": [0, 1], "ledger": site.place()}}))
+        .await;
+    assert_eq!(wire.hear().await, "go");
+    old.signal("TERM");
+    old.logged("draining").await;
+    assert!(TcpStream::connect(old.at).await.is_err());
+    assert_eq!(soon("its end", wire.0.read(&mut [0])).await.unwrap(), 0);
+    let ledger = site.open_ledger();
+    old.signal("INT");
+    assert_eq!(old.ended().await.code(), Some(0));
+    drop(ledger);
     // The new one, while it waits for the ledger: the old one is told.
     for (signal, goes) in [("TERM", false), ("INT", false), ("TERM", true)] {
         let (mut new, mut wire, _both) = readied(&site, &yaml).await;

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::time::timeout;
 
@@ -18,7 +18,13 @@ pub(in super::super) struct Offer {
     /// In the same order.
     pub(in super::super) descriptors: Vec<OwnedFd>,
     pub(in super::super) ledger: Option<Arc<Ledger>>,
+    /// Gets the places of the sockets that the new process may serve, when it
+    /// may: from then on it goes on where this one ends.
+    pub(in super::super) freed: Freed,
 }
+
+/// See [`Offer::freed`].
+pub(in super::super) type Freed = Arc<OnceLock<Vec<usize>>>;
 
 /// Who has it now.
 #[derive(Debug)]
@@ -49,16 +55,16 @@ pub(in super::super) async fn give(path: PathBuf, offer: Offer) -> Result<Succes
         "upgrade: process {process} of version {version} is there"
     );
     let handed = hand_over(&mut talk, &offer).await;
-    let (kept, lent) = match handed {
-        Ok(handed) => handed,
+    match handed {
+        Ok(kept) => {
+            talk.over();
+            Ok(Successor { process, kept })
+        }
         Err(why) => {
             talk.fail(&why);
-            return Err(why);
+            Err(why)
         }
-    };
-    lent.stays();
-    talk.over();
-    Ok(Successor { process, kept })
+    }
 }
 
 /// Who says hello: process and version. Whoever does not is not listened to any more.
@@ -77,7 +83,7 @@ async fn guest(place: &Place) -> (Talk, u32, String) {
     }
 }
 
-async fn hand_over(talk: &mut Talk, offer: &Offer) -> Result<(Vec<usize>, Lent), String> {
+async fn hand_over(talk: &mut Talk, offer: &Offer) -> Result<Vec<usize>, String> {
     let told = |lost: Lost| lost.to_string();
     let sockets = Word::Sockets(offer.sockets.clone());
     talk.say(&sockets).await.map_err(told)?;
@@ -89,10 +95,17 @@ async fn hand_over(talk: &mut Talk, offer: &Offer) -> Result<(Vec<usize>, Lent),
         return Err(out_of_turn(&heard).to_string());
     };
     let lent = lend(offer.ledger.as_ref(), ledger.as_deref()).await?;
+    // Ended by a signal from here on, this one leaves all to the other.
+    let ledger = lent.stays();
+    let _ = offer.freed.set(kept.clone());
+    talk.free();
     // Who has left meanwhile may have said why.
     let _ = talk.say(&Word::Go).await;
-    decide(talk).await.map_err(told)?;
-    Ok((kept, lent))
+    let decided = decide(talk).await.map_err(told);
+    if let (Err(_), Some(ledger)) = (&decided, ledger) {
+        ledger.take_back();
+    }
+    decided.map(|()| kept)
 }
 
 /// Waits until the new one serves, and leaves it to that.
@@ -114,9 +127,9 @@ async fn decide(talk: &mut Talk) -> Result<(), Lost> {
 struct Lent(Option<Arc<Ledger>>);
 
 impl Lent {
-    /// It is the other one's for good.
-    fn stays(mut self) {
-        self.0 = None;
+    /// It is the other one's, until it is taken back.
+    fn stays(mut self) -> Option<Arc<Ledger>> {
+        self.0.take()
     }
 }
 

@@ -20,7 +20,8 @@
 //! Nobody can know what the other one has not heard yet, so that both may
 //! serve for a while, and never nobody: after `serving` the new one ends only
 //! where it hears `failed`, and the old one leaves only where nothing has
-//! followed on `serving`, not even the end of the connection.
+//! followed on `serving`, not even the end of the connection. Ended by a
+//! signal after `go`, the old one says nothing, and the new one goes on alone.
 
 mod give;
 mod message;
@@ -33,7 +34,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub(super) use self::give::{Offer, Successor, give};
+pub(super) use self::give::{Freed, Offer, Successor, give};
 pub(super) use self::message::{Door, Socket};
 pub(super) use self::take::{Inherited, Taken, take};
 

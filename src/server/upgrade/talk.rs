@@ -64,12 +64,22 @@ pub(super) fn out_of_turn(word: &Word) -> Lost {
 pub(super) struct Talk {
     stream: UnixStream,
     is_over: bool,
+    is_free: bool,
 }
 
 impl Talk {
     pub(super) fn new(stream: UnixStream) -> Self {
-        let is_over = false;
-        Self { stream, is_over }
+        Self {
+            stream,
+            is_over: false,
+            is_free: false,
+        }
+    }
+
+    /// The other one may go on without this one: dropped from now on, it says
+    /// nothing.
+    pub(super) fn free(&mut self) {
+        self.is_free = true;
     }
 
     /// Nothing more needs to be said.
@@ -157,7 +167,9 @@ impl Talk {
 
 impl Drop for Talk {
     fn drop(&mut self) {
-        self.give_up("it could not go on");
+        if !self.is_free {
+            self.give_up("it could not go on");
+        }
     }
 }
 

@@ -58,6 +58,7 @@ fn offer(count: usize) -> (Offer, Vec<SocketAddr>) {
         sockets: sockets.collect(),
         descriptors: all.into_iter().map(OwnedFd::from).collect(),
         ledger: None,
+        freed: Freed::default(),
     };
     (offer, at)
 }
