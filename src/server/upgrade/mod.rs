@@ -42,7 +42,7 @@ pub(super) use self::take::{Inherited, Taken, take};
 const WAIT: Duration = Duration::from_secs(10);
 
 /// How long whoever comes may take to say who it is: others wait behind it.
-const HELLO: Duration = Duration::from_secs(1);
+const HELLO: Duration = Duration::from_secs(3);
 
 /// How long an answer may take that needs no work.
 const STEP: Duration = Duration::from_secs(10);
