@@ -390,6 +390,7 @@ def as_told(temporary):
     gateway, and the component beside workloads. The sidecar goes into what asks
     for it, before its other init containers, and nowhere else."""
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "deploy/README.md").read_text(), re.DOTALL)
+    blocks = [block for block in blocks if "resources: [" in block]
     if not must(len(blocks) == 2, f"deploy/README.md: {len(blocks)} kustomizations"):
         return
     own = rendered(temporary, blocks[0], standin="of: their own\n")
