@@ -89,9 +89,8 @@ impl Names {
         words.chain([self.path.clone().into()]).collect()
     }
 
-    /// Gives every name other addresses, at least one of which is good; at
-    /// times takes away the one that is only looked up again, which leaves it
-    /// where it is. Says what it did.
+    /// Gives every name other addresses, at least one of which is good: a
+    /// process that an upgrade begins knows of none before. Says what it did.
     pub(super) fn change(&mut self, calm: bool) -> Result<String, String> {
         use std::os::unix::fs::FileExt as _;
         let mut dice = roll(self.seed ^ 0xd25, self.turn);
@@ -110,7 +109,6 @@ impl Names {
                 3 => &[BAD, GOOD[0]],
                 4 => &[GOOD[1], BAD],
                 5 => &[BAD, GOOD[1], GOOD[0]],
-                6 if name == LASTING => &[],
                 _ => &GOOD,
             };
             dice >>= 3;
