@@ -1,19 +1,21 @@
-//! Builds the house and keeps it running: listeners, reload, drain, signals.
+//! Builds the house, alone or in the place of a running process, and ends it.
+//! What goes on in between is in `course` and `reload`.
 
 mod background;
+mod course;
 mod doors;
 mod exporter;
 mod leave;
 mod listener;
 mod logger;
 mod notify;
+mod reload;
 mod signals;
 mod source;
 mod upgrade;
 mod watch;
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -21,21 +23,21 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::course::Waited;
 use self::doors::{Behind, Doors};
 use self::exporter::Exports;
 use self::leave::{follow, refuse, stop};
 pub use self::logger::{flush_log, start_log};
 use self::notify::{Manager, Standing};
-use self::signals::{Signals, Wish};
+use self::signals::Signals;
 pub use self::source::{Places, Source};
-use self::upgrade::{Freed, Offer, Successor, Taken, give, take};
+use self::upgrade::{Freed, Successor, Taken, take};
 use self::watch::Watch;
 use crate::admin::Reload;
 use crate::config::{self, Config};
 use crate::front::{Drain, Ids};
 use crate::house::{Clocks, Current, House};
 use crate::ledger::Ledger;
-use crate::logs;
 use crate::transport::Certified;
 use crate::upstream::{Pool, Ways};
 
@@ -273,172 +275,5 @@ impl Server {
         tokio::join!(close_ledger(&behind.house), self.exports.close());
         log::info!(event = "stop"; "stopped");
         done
-    }
-
-    /// Until the process is to end.
-    async fn serve(&mut self) -> End {
-        let mut giving: Option<Giving> = None;
-        // Two processes know the listeners: they stay until it is decided
-        // whose they are.
-        let (mut reload_then, mut upgrade_then) = (false, false);
-        loop {
-            let is_settled = giving.is_none() && self.deciding.is_none();
-            tokio::select! {
-                // What has been decided counts before what is wished then.
-                biased;
-                decided = waited(&mut self.deciding) => {
-                    self.deciding = None;
-                    if let Err(why) = decided {
-                        return End::Failed(why);
-                    }
-                    if std::mem::take(&mut reload_then) {
-                        drop(self.reload().await);
-                    }
-                    if std::mem::take(&mut upgrade_then) {
-                        giving = self.give();
-                    }
-                }
-                wish = self.signals.next() => match wish {
-                    // Dropped, it tells the other one to serve on.
-                    Wish::Stop => return match self.deciding.take() {
-                        Some(_undecided) => End::Failed(STOPPED.to_owned()),
-                        None => {
-                            if giving.take().is_some() && let Some(kept) = self.freed.get() {
-                                self.doors.leave(kept).await;
-                            }
-                            End::Stopped
-                        }
-                    },
-                    Wish::Reload if !is_settled => reload_then = true,
-                    // Said in the log; a signal has no other answer.
-                    Wish::Reload => drop(self.reload().await),
-                    Wish::Upgrade if self.deciding.is_some() => upgrade_then = true,
-                    Wish::Upgrade if giving.is_some() => {}
-                    Wish::Upgrade => giving = self.give(),
-                },
-                given = waited(&mut giving) => {
-                    giving = None;
-                    match given {
-                        Ok(successor) => return End::Followed(successor),
-                        Err(why) => self.gave_up(&why),
-                    }
-                    if std::mem::take(&mut reload_then) {
-                        drop(self.reload().await);
-                    }
-                }
-                Some(tell) = self.reloads.recv(), if is_settled => {
-                    // Whoever asked may have left.
-                    let _ = tell.send(self.reload().await);
-                }
-                () = self.watch.moved(), if is_settled => {
-                    log::info!("the configuration's file is another one now");
-                    drop(self.reload().await);
-                }
-            }
-        }
-    }
-
-    /// Begins to hand over, where the configuration says how.
-    fn give(&mut self) -> Option<Giving> {
-        let house = self.behind.house.load();
-        let Some(path) = house.config.upgrade_socket.clone() else {
-            self.gave_up("there is no `shutdown.upgrade_socket`");
-            return None;
-        };
-        match self.doors.share() {
-            Ok((sockets, descriptors)) => {
-                let ledger = house.ledger.clone();
-                self.freed = Freed::default();
-                let offer = Offer {
-                    sockets,
-                    descriptors,
-                    ledger,
-                    freed: Arc::clone(&self.freed),
-                };
-                Some(Box::pin(give(path, offer)))
-            }
-            Err(error) => {
-                self.gave_up(&error.to_string());
-                None
-            }
-        }
-    }
-
-    fn gave_up(&self, why: &str) {
-        log::warn!(
-            event = "upgrade", step = "failed", why;
-            "upgrade: not done, and this process serves on: {why}"
-        );
-        // Another one may have said otherwise.
-        self.manager
-            .tell(&Standing::Main, "serving; the upgrade was not done");
-    }
-
-    /// Swaps the whole configuration, or nothing of it, and tells the service
-    /// manager.
-    async fn reload(&mut self) -> Result<(), String> {
-        self.manager
-            .tell(&Standing::Reloading, "reading the configuration");
-        let swapped = self.swap().await;
-        let status = match &swapped {
-            Ok(()) => "serving",
-            // What is wrong with it stands in the log.
-            Err(_) => "serving with the old configuration: the new one was rejected",
-        };
-        self.manager.tell(&Standing::Ready, status);
-        swapped
-    }
-
-    async fn swap(&mut self) -> Result<(), String> {
-        let before = self.behind.house.load_full();
-        let loaded = self.source.load_from(&mut self.watch.places);
-        let built = loaded.and_then(|config| {
-            let opened = self.doors.open(&config)?;
-            let ledger = before.ledger.clone();
-            let house = House::build(config, &self.pool, ledger, Some(&before), clocks())?;
-            Ok((house, opened))
-        });
-        before.counts.reloaded(built.is_ok());
-        let (house, opened) = match built {
-            Ok(built) => built,
-            Err(problems) => {
-                log::error!(
-                    event = "reload", result = "rejected", problems = problems.as_str();
-                    "configuration not reloaded, the old one stays:\n{problems}"
-                );
-                return Err(problems);
-            }
-        };
-        let (old, new) = (&before.config, &house.config);
-        if old.threads != new.threads {
-            log::warn!("threads takes effect at the next start");
-        }
-        if old.ledger.as_ref().map(|l| (&l.path, l.retention))
-            != new.ledger.as_ref().map(|l| (&l.path, l.retention))
-        {
-            log::warn!("ledger.path and ledger.retention take effect at the next start");
-        }
-        logs::set(new.log);
-        self.exports.follow(&house);
-        let house = Arc::new(house);
-        self.behind.house.store(Arc::clone(&house));
-        let changed = self.doors.change(opened, &house.config, &self.behind);
-        changed.await;
-        log::info!(event = "reload", result = "accepted"; "configuration reloaded");
-        Ok(())
-    }
-}
-
-/// Something that is under way.
-type Waited<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// A hand-over that is.
-type Giving = Waited<Result<Successor, String>>;
-
-/// What becomes of it; never anything where there is none.
-async fn waited<T>(under_way: &mut Option<Waited<T>>) -> T {
-    match under_way {
-        Some(under_way) => under_way.await,
-        None => std::future::pending().await,
     }
 }
