@@ -1,14 +1,8 @@
 //! What the README shows is what happens: the same first request as the
-//! demo's, the same walk, and configurations that are good.
+//! demo's, and the same walk. Its configurations and links are looked at with
+//! the manual's.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail their test")]
-
-use std::io;
-use std::path::Path;
 use std::process::Command;
-use std::sync::LazyLock;
-
-use standin::config::{Surroundings, load};
 
 const README: &str = include_str!("../README.md");
 
@@ -53,48 +47,4 @@ fn the_demo_prints_the_walk_that_is_shown() {
         "plain and streamed"
     );
     assert!(said.contains("data: [DONE]"));
-}
-
-/// A certificate and its key, in PEM.
-static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
-});
-
-struct Furnished;
-
-impl Surroundings for Furnished {
-    fn var(&self, _: &str) -> Option<String> {
-        Some("value".to_owned())
-    }
-
-    fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let (certificate, key) = &*PAIR;
-        Ok(match path.extension().and_then(|ending| ending.to_str()) {
-            Some("crt") => certificate.clone().into_bytes(),
-            Some("key") => key.clone().into_bytes(),
-            Some(_) | None => b"value".to_vec(),
-        })
-    }
-}
-
-#[test]
-fn its_configurations_are_good() {
-    let all = blocks("yaml");
-    assert!(!all.is_empty());
-    for text in all {
-        if let Err(problems) = load("README.md", text.as_bytes(), &Furnished) {
-            panic!("{problems}");
-        }
-    }
-}
-
-#[test]
-fn every_file_it_names_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for link in README.split("](").skip(1) {
-        let file = link.split([')', '#']).next().unwrap();
-        assert!(root.join(file).exists(), "{file}");
-    }
 }

@@ -152,6 +152,16 @@ impl House {
         Talk::to(self.at).await
     }
 
+    /// Who answers for a model: its name upstream.
+    pub(crate) async fn answering(&self, model: &str) -> String {
+        let answer = self.talk().await.chat(&[model], false).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer
+            .header("x-standin-upstream-model")
+            .unwrap()
+            .to_owned()
+    }
+
     /// Waits until the log has a line with this in it, and gives the line.
     pub(crate) async fn logged(&self, text: &str) -> String {
         self.logged_again(text, 1).await

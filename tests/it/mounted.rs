@@ -60,16 +60,6 @@ async fn start(mount: &Mount) -> House {
     House::start_at(Folder::new(), &path, |_| {}).await
 }
 
-/// Which model answers.
-async fn model(house: &House) -> String {
-    let answer = house.talk().await.chat(&["gpt"], false).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer
-        .header("x-standin-upstream-model")
-        .unwrap()
-        .to_owned()
-}
-
 /// How many reloads ended so.
 async fn reloads(house: &House, result: &str) -> u64 {
     let metrics = Talk::to(house.admin).await.get("/metrics").await.text();
@@ -84,16 +74,16 @@ async fn another_version_is_taken_and_a_wrong_one_is_told_of_once() {
     let first = yaml(&mock, "m1");
     let mut mount = Mount::new(&[("standin.yaml", &first)]);
     let house = start(&mount).await;
-    assert_eq!(model(&house).await, "m1");
+    assert_eq!(house.answering("gpt").await, "m1");
     mount.swap(&[("standin.yaml", &yaml(&mock, "m2"))]);
     house.logged("configuration reloaded").await;
-    assert_eq!(model(&house).await, "m2");
+    assert_eq!(house.answering("gpt").await, "m2");
     mount.swap(&[("standin.yaml", &format!("{first}nonsense: 1\n"))]);
     house.logged("configuration not reloaded").await;
-    assert_eq!(model(&house).await, "m2");
+    assert_eq!(house.answering("gpt").await, "m2");
     mount.swap(&[("standin.yaml", &yaml(&mock, "m3"))]);
     house.logged_again("configuration reloaded", 2).await;
-    assert_eq!(model(&house).await, "m3");
+    assert_eq!(house.answering("gpt").await, "m3");
     assert_eq!(
         (
             reloads(&house, "accepted").await,
@@ -111,10 +101,10 @@ async fn a_file_changed_in_its_place_waits_for_a_signal() {
     mount
         .folder
         .write("..2026_1/standin.yaml", &yaml(&mock, "m2"));
-    assert_eq!(model(&house).await, "m1");
+    assert_eq!(house.answering("gpt").await, "m1");
     house.signal("HUP");
     house.logged("configuration reloaded").await;
-    assert_eq!(model(&house).await, "m2");
+    assert_eq!(house.answering("gpt").await, "m2");
     assert_eq!(reloads(&house, "accepted").await, 1);
 }
 
@@ -135,9 +125,9 @@ async fn a_credential_that_comes_later_is_waited_for() {
         .replace("provider: p", "provider: q");
     mount.swap(&[("standin.yaml", &second)]);
     house.logged("configuration not reloaded").await;
-    assert_eq!(model(&house).await, "m1");
+    assert_eq!(house.answering("gpt").await, "m1");
     mount.folder.write("key", "sk-test-later");
     house.logged("configuration reloaded").await;
-    assert_eq!(model(&house).await, "m2");
+    assert_eq!(house.answering("gpt").await, "m2");
     assert_eq!(reloads(&house, "rejected").await, 1);
 }

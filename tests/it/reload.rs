@@ -12,25 +12,16 @@ use crate::talk::{Talk, chat};
 const OLD: &str = "models:\n  gpt: { provider: p, upstream_model: old }\n";
 const NEW: &str = "models:\n  gpt: { provider: p, upstream_model: new }\n";
 
-async fn asks(house: &House) -> String {
-    let answer = house.talk().await.chat(&["gpt"], false).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer
-        .header("x-standin-upstream-model")
-        .unwrap()
-        .to_owned()
-}
-
 #[tokio::test]
 async fn a_signal_swaps_the_configuration() {
     let mock = Mock::start(Reply::answer("Hello")).await.unwrap();
     let house = House::before(&[("p", &mock)], OLD).await;
-    assert_eq!(asks(&house).await, "old");
+    assert_eq!(house.answering("gpt").await, "old");
     house.rewrite(&providers(&[("p", &mock)], NEW));
-    assert_eq!(asks(&house).await, "old");
+    assert_eq!(house.answering("gpt").await, "old");
     house.signal("HUP");
     house.logged("configuration reloaded").await;
-    assert_eq!(asks(&house).await, "new");
+    assert_eq!(house.answering("gpt").await, "new");
     assert!(mock.connections() < 3, "connections survive");
 }
 
@@ -46,7 +37,7 @@ async fn a_bad_file_leaves_the_old_one_serving() {
     house.signal("HUP");
     house.logged("configuration not reloaded").await;
     house.logged("nonsense").await;
-    assert_eq!(asks(&house).await, "old");
+    assert_eq!(house.answering("gpt").await, "old");
     let mut admin = Talk::to(house.admin).await;
     let told = admin.post("/-/reload", "").await;
     assert_eq!(told.status, 422);
@@ -61,10 +52,10 @@ async fn a_bad_file_leaves_the_old_one_serving() {
     assert_eq!(admin.post("/-/reload", "").await.status, 422);
     std::fs::remove_file(house.folder.file("standin.yaml")).unwrap();
     assert_eq!(admin.post("/-/reload", "").await.status, 422);
-    assert_eq!(asks(&house).await, "old");
+    assert_eq!(house.answering("gpt").await, "old");
     house.rewrite(&providers(&[("p", &mock)], NEW));
     assert_eq!(admin.post("/-/reload", "").await.status, 200);
-    assert_eq!(asks(&house).await, "new");
+    assert_eq!(house.answering("gpt").await, "new");
     let log = house.log().join("\n");
     assert!(
         !log.contains("sk-secret") && !log.contains("sk-test"),
