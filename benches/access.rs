@@ -2,7 +2,6 @@
 //! for a candidate, reserving, settling.
 
 use std::hint::black_box;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,21 +9,9 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::HeaderMap;
 use standin::access::Access;
 use standin::base::ModelName;
-use standin::config::{Digest, Surroundings, load};
+use standin::config::{Digest, Nothing, load};
 use standin::health::Moment;
 use standin::usage::{Tokens, Usd};
-
-struct Nowhere;
-
-impl Surroundings for Nowhere {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> std::io::Result<Vec<u8>> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
-}
 
 /// As long as a real one.
 fn key(number: usize) -> String {
@@ -40,7 +27,7 @@ fn access(keys: usize) -> Access {
              requests_per_minute: 1000000, tokens_per_minute: 2000000000, budget: {{ usd: 1000000 }} }}\n"
         ));
     }
-    let config = load("bench.yaml", text.as_bytes(), &Nowhere).expect("a good configuration");
+    let config = load("bench.yaml", text.as_bytes(), &Nothing).expect("a good configuration");
     Access::new(&config, None, &|_, _| Usd::ZERO, SystemTime::UNIX_EPOCH)
 }
 

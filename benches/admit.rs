@@ -4,30 +4,15 @@
 //! it.
 
 use std::hint::black_box;
-use std::io;
-use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use standin::base::{Endpoint, ModelName};
-use standin::config::{self, Config, Surroundings, Target};
+use standin::config::{self, Config, Nothing, Target};
 use standin::health::{Board, Failed, Moment, Wish};
 use standin::outcome::{Blame, Outcome};
 use standin::wire::{Left, Quota};
-
-/// The tests' kind of surroundings: none.
-struct Nothing;
-
-impl Surroundings for Nothing {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
 
 #[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 fn clock() -> Instant {

@@ -7,14 +7,13 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use standin::base::{Endpoint, ModelName};
-use standin::config::{self, LogFormat, Surroundings};
+use standin::config::{self, LogFormat, Nothing};
 use standin::dialect::{Event, Plain, tokens};
 use standin::health::{Board, Failed, Moment, Wish};
 use standin::journey::{Ask, Charged, End, Receipt, Trail};
@@ -142,18 +141,6 @@ fn an_answer_that_says_nothing_of_limits_is_looked_at_without_allocating() {
     };
     assert_eq!(quota.requests, Some(is));
     assert!(times > 0, "the count counts");
-}
-
-struct Nothing;
-
-impl Surroundings for Nothing {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
 }
 
 #[test]

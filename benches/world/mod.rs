@@ -3,31 +3,18 @@
 
 use std::future::pending;
 use std::hint::black_box;
-use std::path::Path;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use standin::base::Endpoint;
-use standin::config::{Config, Surroundings, Target, load};
+use standin::config::{Config, Nothing, Target, load};
 use standin::journey::Ask;
 use standin::seam::{Broken, Client, Committed, Exchange, Gone, Head, Out, Outgoing};
 use standin::wire::Lines;
 
-struct Nowhere;
-
-impl Surroundings for Nowhere {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> std::io::Result<Vec<u8>> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
-}
-
 /// A configuration that needs nothing from outside.
 pub(crate) fn config(text: &str) -> Config {
-    load("bench.yaml", text.as_bytes(), &Nowhere).expect("a good configuration")
+    load("bench.yaml", text.as_bytes(), &Nothing).expect("a good configuration")
 }
 
 /// A chat that is asked for without headers.

@@ -10,21 +10,9 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 
 use super::{Access, Holder};
-use crate::config::{Config, Digest, Surroundings, load};
+use crate::config::{Config, Digest, Nothing, load};
 use crate::health::Moment;
 use crate::usage::{Tokens, Usd};
-
-struct Empty;
-
-impl Surroundings for Empty {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &std::path::Path) -> std::io::Result<Vec<u8>> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
-}
 
 /// A configuration with these keys, each by its name and the rest of its
 /// entry; `sk-NAME` is the key itself.
@@ -41,7 +29,7 @@ fn config(keys: &[(&str, &str)]) -> Config {
         }
         text.push_str(" }\n");
     }
-    load("test.yaml", text.as_bytes(), &Empty).unwrap_or_else(|problems| panic!("{problems}"))
+    load("test.yaml", text.as_bytes(), &Nothing).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 fn nothing(_: &str, _: SystemTime) -> Usd {

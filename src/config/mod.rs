@@ -28,7 +28,7 @@ mod variable;
 #[cfg(test)]
 mod tests;
 
-pub use check::Surroundings;
+pub use check::{Nothing, Surroundings};
 pub use client::{Budget, ClientKey, Period, wrong_key_name};
 pub use digest::{Digest, NoDigest};
 pub use foreign::{foreign, wrong_base_url, wrong_header, wrong_provider_name};

@@ -1,23 +1,9 @@
 //! Any bytes as a configuration: nothing but problems may come of it.
 
 use std::io;
-use std::path::Path;
 
 use crate::cli::import::litellm;
-use crate::config::{Surroundings, load};
-
-/// No variable, no file.
-struct Nothing;
-
-impl Surroundings for Nothing {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
+use crate::config::{Nothing, load};
 
 /// Loads `data` and shows what came of it.
 pub fn config(data: &[u8]) {

@@ -1,32 +1,19 @@
 //! The families themselves, and what bounds their series.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
 use crate::base::{Endpoint, ModelName};
-use crate::config::{self, Config, Surroundings};
+use crate::config::{self, Config, Nothing};
 use crate::health::{Board, Moment};
 use crate::ledger;
 use crate::outcome::{Blame, Outcome, Says, Skip};
 use crate::usage::{Tokens, Usd};
 
-struct Bare;
-
-impl Surroundings for Bare {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> std::io::Result<Vec<u8>> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
-}
-
 fn config(more: &str) -> Config {
     let yaml = format!("providers:\n  p: {{ base_url: \"http://p.test/v1\" }}\n{more}");
-    match config::load("t.yaml", yaml.as_bytes(), &Bare) {
+    match config::load("t.yaml", yaml.as_bytes(), &Nothing) {
         Ok(config) => config,
         Err(problems) => panic!("{problems}"),
     }

@@ -102,24 +102,11 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use super::*;
     use crate::base::Endpoint;
-    use crate::config::{Surroundings, load};
+    use crate::config::{Nothing, load};
     use crate::upstream::Pool;
-
-    struct Nowhere;
-
-    impl Surroundings for Nowhere {
-        fn var(&self, _: &str) -> Option<String> {
-            None
-        }
-
-        fn file(&self, _: &Path) -> std::io::Result<Vec<u8>> {
-            Err(std::io::ErrorKind::NotFound.into())
-        }
-    }
 
     /// A written head's lines, the headers in any order.
     fn lines(head: &[u8]) -> (String, Vec<String>) {
@@ -149,7 +136,7 @@ mod tests {
                     headers: { OpenAI-Project: ours, x-more: ours } }\n  \
                     b: { kind: azure, base_url: \"https://x.example\", api_key: k, \
                     api_version: v1 }\n  c: { base_url: \"http://c.example\" }\n";
-        let config = load("test.yaml", text.as_bytes(), &Nowhere).unwrap();
+        let config = load("test.yaml", text.as_bytes(), &Nothing).unwrap();
         let mut sent = Lines::default();
         for (name, value) in [
             ("x-twice", "one"),

@@ -1,29 +1,16 @@
 //! The ring under many hands, the sums by the second, and what a reload keeps.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::*;
 use crate::base::Endpoint;
-use crate::config::{Surroundings, load};
+use crate::config::{Nothing, load};
 use crate::journey::{End, Trail};
-
-struct Nowhere;
-
-impl Surroundings for Nowhere {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> std::io::Result<Vec<u8>> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
-}
 
 fn config(models: &str) -> Config {
     let text = format!("providers: {{ p: {{ base_url: \"http://127.0.0.1:1\" }} }}\n{models}");
-    load("test.yaml", text.as_bytes(), &Nowhere).expect("a good configuration")
+    load("test.yaml", text.as_bytes(), &Nothing).expect("a good configuration")
 }
 
 fn walk(end: End, took: u64, second: u64) -> Walk {

@@ -1,13 +1,11 @@
 //! The command line: outputs, exit codes, and secrets in neither.
 
-use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::SystemTime;
 
 use standin::access::Access;
-use standin::config::Surroundings;
+use standin::config::Nothing;
 use standin::mock::{At, Mock, Reply, Script};
 use standin::usage::Usd;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -362,7 +360,7 @@ async fn a_new_key_comes_with_the_entry_that_knows_it() {
     let checked = standin(&folder, &["check", "-c", "keys.yaml"], &[]).await;
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
     assert!(keys[0].1 != keys[1].1);
-    let config = standin::config::load("keys.yaml", file.as_bytes(), &Nowhere).unwrap();
+    let config = standin::config::load("keys.yaml", file.as_bytes(), &Nothing).unwrap();
     let access = Access::new(&config, None, &|_, _| Usd::ZERO, SystemTime::UNIX_EPOCH);
     for (name, key) in keys {
         let mut headers = http::HeaderMap::new();
@@ -379,18 +377,5 @@ async fn what_cannot_name_a_key_is_bad_usage() {
         let refused = standin(&folder, &["key", "new", name], &[]).await;
         assert_eq!(refused.status.code(), Some(2), "{name}");
         assert!(refused.stdout.is_empty() && !refused.stderr.is_empty());
-    }
-}
-
-/// No variables and no files.
-struct Nowhere;
-
-impl Surroundings for Nowhere {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
     }
 }

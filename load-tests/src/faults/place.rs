@@ -111,18 +111,6 @@ mod tests {
 
     use super::*;
 
-    struct Nothing;
-
-    impl config::Surroundings for Nothing {
-        fn var(&self, _: &str) -> Option<String> {
-            None
-        }
-
-        fn file(&self, _: &std::path::Path) -> Result<Vec<u8>, std::io::Error> {
-            Err(std::io::ErrorKind::NotFound.into())
-        }
-    }
-
     #[test]
     fn right_configurations_are_right_and_wrong_ones_wrong() {
         let at = SocketAddr::from(([127, 0, 0, 1], 1));
@@ -132,7 +120,8 @@ mod tests {
             has_names: true,
         };
         for number in 0..20 {
-            let is_right = |yaml: String| config::load("x", yaml.as_bytes(), &Nothing).is_ok();
+            let is_right =
+                |yaml: String| config::load("x", yaml.as_bytes(), &config::Nothing).is_ok();
             assert!(is_right(place.yaml(number)), "{number}");
             assert!(!is_right(place.wrong(number)), "{number}");
         }

@@ -47,6 +47,20 @@ pub trait Surroundings {
     fn file(&self, path: &Path) -> io::Result<Vec<u8>>;
 }
 
+/// No variable and no file: what stands in a text is all there is.
+#[derive(Clone, Copy, Debug)]
+pub struct Nothing;
+
+impl Surroundings for Nothing {
+    fn var(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
 /// Reads a whole configuration. Where anything at all is wrong, it is told,
 /// and what is returned must not be used.
 pub(super) fn config(root: &Node, around: &dyn Surroundings, found: &mut Found) -> Config {

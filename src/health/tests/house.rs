@@ -1,13 +1,11 @@
 //! What the tests of live state share: a configuration of a few targets, a
 //! board of it, and chance by a seed.
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::base::{Endpoint, ModelName};
-use crate::config::{self, Config, Health, Surroundings, Target};
+use crate::config::{self, Config, Health, Nothing, Target};
 use crate::health::{Board, Failed, Moment, Rules, Wish};
 use crate::outcome::{Blame, Outcome};
 use crate::wire::{Left, Quota};
@@ -33,18 +31,6 @@ pub(super) fn rules() -> Rules {
         cooldown: Duration::from_secs(1),
         max_cooldown: Duration::from_secs(8),
     })
-}
-
-struct Nothing;
-
-impl Surroundings for Nothing {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
 }
 
 /// What a configuration's text means.

@@ -1,8 +1,6 @@
 //! One journey: configuration, request, what came of it.
 
 use std::future::Future;
-use std::io;
-use std::path::Path;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,22 +10,9 @@ use serde_json::{Value, json};
 use super::fakes::{Ended, Given, Guest, Tried, World};
 use super::play::Play;
 use crate::base::Endpoint;
-use crate::config::{self, Config, Surroundings};
+use crate::config::{self, Config, Nothing};
 use crate::health::Board;
 use crate::journey::{Ask, Means, Receipt, run};
-
-/// Nothing around.
-pub(super) struct Bare;
-
-impl Surroundings for Bare {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
 
 /// Providers `a`, `b`, `c`, and more.
 pub(super) fn config(more: &str) -> Config {
@@ -35,7 +20,7 @@ pub(super) fn config(more: &str) -> Config {
     for name in ["a", "b", "c"] {
         yaml += &format!("  {name}: {{ base_url: \"http://{name}.test/v1\" }}\n");
     }
-    match config::load("t.yaml", (yaml + more).as_bytes(), &Bare) {
+    match config::load("t.yaml", (yaml + more).as_bytes(), &Nothing) {
         Ok(config) => config,
         Err(problems) => panic!("{problems}"),
     }

@@ -1,7 +1,5 @@
 //! A house without sockets whose spans are read back.
 
-use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
@@ -13,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::base::Endpoint;
-use crate::config::{self, Config, Surroundings, Target};
+use crate::config::{self, Config, Nothing, Target};
 use crate::health::Board;
 use crate::journey::{Ask, Means, Receipt, run};
 use crate::seam::{Broken, Client, Committed, Exchange, Gone, Head, Out, Outgoing};
@@ -26,18 +24,6 @@ pub(super) const SECRETS: [&str; 4] = ["a-prompt", "an-answer", "their-words", "
 
 /// The wall's clock when spans are written, since 1970.
 pub(super) const WALL: Duration = Duration::from_nanos(1_800_000_000_123_456_789);
-
-struct Bare;
-
-impl Surroundings for Bare {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
 
 /// A house and the other end of its queue.
 pub(super) struct Stage {
@@ -56,7 +42,7 @@ impl Stage {
              models:\n  q/hello: {{ provider: q, price: {{ input: 2, output: 4 }} }}\n\
              otlp: {{ endpoint: \"http://collector.test\"{more} }}\n"
         );
-        let config = match config::load("t.yaml", yaml.as_bytes(), &Bare) {
+        let config = match config::load("t.yaml", yaml.as_bytes(), &Nothing) {
             Ok(config) => config,
             Err(problems) => panic!("{problems}"),
         };

@@ -1,28 +1,15 @@
 //! Addresses that change while connections are open.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
 
-use crate::config::{self, Surroundings};
+use crate::config::{self, Nothing};
 use crate::upstream::place::Connection;
 
 use super::*;
 
-struct Bare;
-
-impl Surroundings for Bare {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> std::io::Result<Vec<u8>> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
-}
-
 fn line(pool: &Pool) -> Line {
     let yaml = "providers:\n  p: { base_url: \"http://p.test/v1\" }\n";
-    let config = config::load("t.yaml", yaml.as_bytes(), &Bare);
+    let config = config::load("t.yaml", yaml.as_bytes(), &Nothing);
     let config = config.unwrap_or_else(|problems| panic!("{problems}"));
     Line::new(&config.providers[0], pool, None).unwrap()
 }

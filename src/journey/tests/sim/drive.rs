@@ -14,10 +14,10 @@ use super::chance::Chance;
 use super::mood::Mood;
 use super::world::{Book, House, Visitor, Way, World};
 use crate::base::{Endpoint, ModelName};
-use crate::config::{self, Config, Target};
+use crate::config::{self, Config, Nothing, Target};
 use crate::health::{Board, Phase, State};
 use crate::journey::tests::fakes::Guest;
-use crate::journey::tests::journey::{Bare, ms, seconds};
+use crate::journey::tests::journey::{ms, seconds};
 use crate::journey::{Ask, End, Means, run};
 use crate::outcome::Effect;
 use crate::wire::drill::Drill;
@@ -81,7 +81,7 @@ failover: { connect_timeout: 500ms, first_token_timeout: 3s, answer_timeout: 4s,
     }
 
     fn config(&self, edition: &Edition) -> Config {
-        match config::load("sim.yaml", self.yaml(edition).as_bytes(), &Bare) {
+        match config::load("sim.yaml", self.yaml(edition).as_bytes(), &Nothing) {
             Ok(config) => config,
             Err(problems) => panic!("{problems}"),
         }
