@@ -33,7 +33,8 @@ fn frames<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Frame> {
     frames
 }
 
-/// Any chunking of a stream gives the same events, and no byte is lost.
+/// Any chunking of a stream gives the same events, and no byte is lost but a
+/// byte order mark at its beginning.
 pub fn sse_chunks(data: &[u8]) {
     let (rest, cut) = chunks(data);
     let cut = frames(cut);
@@ -49,7 +50,8 @@ pub fn sse_chunks(data: &[u8]) {
     };
     assert_eq!(says(&cut), says(&whole), "the same events");
     let joined: Vec<u8> = cut.iter().flat_map(|frame| frame.raw.to_vec()).collect();
-    assert_eq!(joined, rest, "every byte");
+    let said = rest.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(rest);
+    assert_eq!(joined, said, "every byte but a byte order mark");
     for frame in &whole {
         let Some(data) = frame.data() else { continue };
         for endpoint in Endpoint::ALL {
@@ -59,7 +61,7 @@ pub fn sse_chunks(data: &[u8]) {
             let Some(at) = event.model else { continue };
             let mut out = BytesMut::new();
             frame.write(&[(at, b"\"m\"")], &mut out);
-            let again = Frame::read(out.freeze(), false);
+            let again = Frame::read(out.freeze());
             let data = again.data().unwrap_or_default().into_owned();
             let read = Event::read(endpoint, again.event(), &data);
             assert!(read.is_ok(), "an edited event is one still");

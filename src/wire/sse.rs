@@ -3,16 +3,21 @@
 //! The format is the WHATWG HTML standard's, section "Server-sent events":
 //! lines end in LF, CRLF or CR, an empty line ends an event, a byte order
 //! mark may open the stream. A frame keeps the bytes as they came; what is
-//! read out of it are ranges into them.
+//! read out of it are ranges into them. The mark alone is left out: it means
+//! nothing only at the very beginning, and the client's stream may have begun
+//! with a comment of ours.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr2;
 
 /// The longest event that is taken: beyond it the stream counts as broken.
 pub const MAX_EVENT: usize = 16 << 20;
+
+/// The byte order mark in UTF-8.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// An event, or blank lines and comments between events, that grew past
 /// [`MAX_EVENT`].
@@ -38,7 +43,7 @@ pub struct Framer {
 /// One event with its end, or a run of comments, or an empty line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The bytes as they came.
+    /// The bytes as they came, without a byte order mark.
     pub raw: Bytes,
     /// Where the values of its `data` lines stand in `raw`.
     data: Lines,
@@ -108,12 +113,16 @@ impl Framer {
     /// nothing.
     pub fn finish(mut self) -> Option<Frame> {
         let raw = self.held.split().freeze();
-        (!raw.is_empty()).then(|| self.frame(raw))
+        let last = self.frame(raw);
+        (!last.raw.is_empty()).then_some(last)
     }
 
-    fn frame(&mut self, raw: Bytes) -> Frame {
-        let first = !std::mem::replace(&mut self.opened, true);
-        Frame::read(raw, first)
+    fn frame(&mut self, mut raw: Bytes) -> Frame {
+        let is_first = !std::mem::replace(&mut self.opened, true);
+        if is_first && raw.starts_with(MARK) {
+            raw.advance(MARK.len());
+        }
+        Frame::read(raw)
     }
 
     /// Where the frame ends in these bytes, after its empty line.
@@ -148,18 +157,13 @@ impl Framer {
 }
 
 impl Frame {
-    /// Reads one frame; a byte order mark may stand before the first.
-    pub(crate) fn read(raw: Bytes, first: bool) -> Self {
+    pub(crate) fn read(raw: Bytes) -> Self {
         let mut frame = Self {
             data: Lines::None,
             event: None,
             raw,
         };
-        let mut at = if first && frame.raw.starts_with(b"\xEF\xBB\xBF") {
-            3
-        } else {
-            0
-        };
+        let mut at = 0;
         while at < frame.raw.len() {
             let line = &frame.raw[at..];
             let length = memchr2(b'\n', b'\r', line).unwrap_or(line.len());
@@ -322,7 +326,8 @@ mod tests {
                 let split = frames(&[&sample[..cut], &sample[cut..]]);
                 assert_eq!(data(&split), data(&whole), "cut at {cut}");
                 let joined: Vec<u8> = split.iter().flat_map(|f| f.raw.to_vec()).collect();
-                assert_eq!(joined, sample, "no byte is lost at {cut}");
+                let said = sample.strip_prefix(MARK).unwrap_or(sample);
+                assert_eq!(joined, said, "no byte is lost at {cut}");
             }
             let bytes: Vec<&[u8]> = sample.chunks(1).collect();
             assert_eq!(data(&frames(&bytes)), data(&whole));
@@ -339,6 +344,15 @@ mod tests {
         assert_eq!(mixed[1].data().unwrap().as_ref(), b"1\n2");
         assert_eq!(mixed[1].event(), Some(&b"x"[..]));
         assert_eq!(data(&frames(&[SAMPLES[5]])), [&b"1"[..], b"2", b""]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_left_out_where_it_opens_the_stream() {
+        let marked = frames(&[b"\xEF\xBB", b"\xBFdata: 1\n\n", b"\xEF\xBB\xBFdata: 2\n\n"]);
+        assert_eq!(marked[0].raw.as_ref(), b"data: 1\n\n");
+        assert_eq!(marked[1].raw.as_ref(), b"\xEF\xBB\xBFdata: 2\n\n");
+        assert_eq!(data(&marked), [b"1"], "the second is a field nobody knows");
+        assert_eq!(frames(&[MARK]), []);
     }
 
     #[test]
