@@ -177,8 +177,11 @@ pub(crate) async fn refuse(session: &mut Session<'_>, refusal: &Refusal, id: Hea
     }
     if let Some(seconds) = refusal.retry_after() {
         headers.push(header::RETRY_AFTER, seconds.into());
-    } else if refusal.status() == StatusCode::TOO_MANY_REQUESTS {
-        // SDKs would try it again at once, and it will never fit.
+    } else if matches!(
+        refusal.status(),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::LOOP_DETECTED
+    ) {
+        // SDKs would try it again at once, and it will never fit or get out.
         headers.push(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     answer(

@@ -27,6 +27,10 @@ use crate::refusal::{Refusal, Scarce};
 use crate::walks::Walk;
 use crate::wire::{TraceParent, headers};
 
+/// A request that has been with Standin more often than this goes round in a
+/// loop, and each time it may be sent on to several candidates.
+const MOST_TIMES: usize = 3;
+
 /// The proxy port.
 pub struct Gate {
     house: Current,
@@ -326,6 +330,10 @@ impl Door for Gate {
             Err(refusal) => return self.refuse(session, &refusal, id, at).await,
         };
         at.key = asks;
+        let times = headers::times_here(&head.headers);
+        if times > MOST_TIMES {
+            return self.refuse(session, &Refusal::Loop(times), id, at).await;
+        }
         if let Some(to) = passed {
             return self.pass(session, to, id, at).await;
         }

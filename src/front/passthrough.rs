@@ -291,6 +291,7 @@ fn headers_up(from: &HeaderMap, id: &HeaderValue) -> Lines {
     to.push(REQUEST_ID, id.clone());
     let identity = HeaderValue::from_static("identity");
     to.push(header::ACCEPT_ENCODING, identity);
+    to.push(header::VIA, headers::VIA);
     to
 }
 

@@ -94,6 +94,7 @@ impl Ask {
         }
         let identity = HeaderValue::from_static("identity");
         headers.push(header::ACCEPT_ENCODING, identity);
+        headers.push(header::VIA, headers::VIA);
         Ok(Self {
             endpoint,
             id,

@@ -172,6 +172,24 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
+/// What a request carries on from here: that it has been with Standin (RFC 9110
+/// section 7.6.3), whichever HTTP it came by. What others wrote stays before it.
+pub const VIA: HeaderValue = HeaderValue::from_static("1.1 standin");
+
+/// How often a request has been with Standin before, as its `via` says: one in
+/// an application's pod may stand before one for a team and that one before one
+/// for all.
+pub fn times_here(headers: &HeaderMap) -> usize {
+    let all = headers.get_all(header::VIA).iter();
+    all.flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter(|by| {
+            let mut words = by.split(u8::is_ascii_whitespace);
+            let mut words = words.by_ref().filter(|word| !word.is_empty());
+            words.nth(1) == Some(b"standin")
+        })
+        .count()
+}
+
 /// The longest `x-request-id` of a client that is kept.
 const MAX_REQUEST_ID: usize = 128;
 
@@ -305,6 +323,19 @@ mod tests {
         ] {
             assert_eq!(up(&map(&[(name, "1")])).len(), 1, "{name}");
         }
+    }
+
+    #[test]
+    fn how_often_a_request_was_here_stands_in_via() {
+        let times = |lines: &[&str]| {
+            let lines: Vec<_> = lines.iter().map(|line| ("Via", *line)).collect();
+            times_here(&map(&lines))
+        };
+        assert_eq!(times(&[]), 0);
+        assert_eq!(times(&["", ",", "standin", "1.1", "1.1 standing"]), 0);
+        assert_eq!(times(&["1.1 vegur", "HTTP/1.1 standin (x)"]), 1);
+        let line = "1.1 standin,2  nginx, 1.1\tstandin";
+        assert_eq!(times(&[line, "1.1 standin"]), 3);
     }
 
     #[test]

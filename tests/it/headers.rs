@@ -24,7 +24,7 @@ async fn through(reply: Reply, provider: &str, path: &str, lines: &[&str]) -> (S
     ((*seen).clone(), answer)
 }
 
-fn all<'a>(seen: &'a Seen, name: &str) -> Vec<&'a str> {
+pub(crate) fn all<'a>(seen: &'a Seen, name: &str) -> Vec<&'a str> {
     seen.headers
         .iter()
         .filter(|(have, _)| have.eq_ignore_ascii_case(name))

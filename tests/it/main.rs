@@ -43,6 +43,7 @@ mod listeners;
 mod limits;
 mod live;
 mod logs;
+mod loops;
 mod metrics;
 mod mixed;
 mod mounted;

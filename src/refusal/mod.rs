@@ -1,5 +1,7 @@
 //! Standin's own errors, in OpenAI's shape. The only place that writes them.
 
+mod failed;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+pub use self::failed::{Failed, drilled};
 use crate::wire::PeekError;
 use crate::wire::drill::{DrillError, FAIL};
 
@@ -48,6 +51,9 @@ pub enum Refusal {
     LengthRequired,
     /// A model's name is longer than this many bytes.
     LongName(usize),
+    /// The request has been with Standin this many times: some provider of
+    /// one is another, and leads back.
+    Loop(usize),
     /// The path takes another method: this one.
     MethodNotAllowed(&'static str),
     /// The body is larger than `limits.request_body`, in bytes.
@@ -139,6 +145,7 @@ impl Refusal {
             }
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
+            Self::Loop(_) => StatusCode::LOOP_DETECTED,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoKey | Self::UnknownKey => StatusCode::UNAUTHORIZED,
             Self::NoPassthrough(_) | Self::NotAllowed(_) => StatusCode::FORBIDDEN,
@@ -170,6 +177,7 @@ impl Refusal {
             Self::HeadersTooLarge => "headers_too_large",
             Self::LengthRequired => "length_required",
             Self::LongName(_) => "invalid_model",
+            Self::Loop(_) => "loop",
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::NoKey => "no_key",
             Self::NoPassthrough(_) | Self::NotAllowed(_) => "not_allowed",
@@ -202,6 +210,7 @@ impl Refusal {
             | Self::HeaderTimeout
             | Self::HeadersTooLarge
             | Self::LengthRequired
+            | Self::Loop(_)
             | Self::MethodNotAllowed(_)
             | Self::NoKey
             | Self::NoPassthrough(_)
@@ -243,6 +252,9 @@ impl Refusal {
             }
             Self::LongName(limit) => {
                 format!("A model's name is longer than {limit} bytes.").into()
+            }
+            Self::Loop(times) => {
+                format!("This request has been with this kind of proxy {times} times: a provider's `base_url` leads back to where it came from.").into()
             }
             Self::MethodNotAllowed(takes) => format!("This path takes {takes} only.").into(),
             Self::NoKey => {
@@ -305,6 +317,7 @@ impl Refusal {
             | Self::ConcurrentRequests(_)
             | Self::DuplicateMember(_)
             | Self::LongName(_)
+            | Self::Loop(_)
             | Self::MethodNotAllowed(_)
             | Self::NoKey
             | Self::NoPassthrough(_)
@@ -339,6 +352,7 @@ impl Refusal {
             | Self::HeadersTooLarge
             | Self::LengthRequired
             | Self::LongName(_)
+            | Self::Loop(_)
             | Self::MethodNotAllowed(_)
             | Self::NoKey
             | Self::NoPassthrough(_)
@@ -372,6 +386,7 @@ impl Refusal {
             | Self::HeadersTooLarge
             | Self::LengthRequired
             | Self::LongName(_)
+            | Self::Loop(_)
             | Self::MethodNotAllowed(_)
             | Self::NoKey
             | Self::NoPassthrough(_)
@@ -394,84 +409,6 @@ impl Refusal {
             .to_string()
             .into()
     }
-}
-
-/// What all attempts together came to, where the last one left no error of
-/// the upstream's own to hand on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failed {
-    /// The provider does not take Standin's credential.
-    Auth,
-    /// A 200 that was none.
-    BadAnswer,
-    /// The answer broke off after it had begun.
-    Cut,
-    /// Standin ends, and could not wait for the answer.
-    Draining,
-    /// No answer in time.
-    Timeout,
-    /// Not reached, or the connection broke.
-    Unavailable,
-}
-
-impl Failed {
-    /// The HTTP status it has.
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::Auth | Self::BadAnswer | Self::Cut | Self::Unavailable => StatusCode::BAD_GATEWAY,
-            Self::Draining => Refusal::Draining.status(),
-            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        }
-    }
-
-    /// The contract's name for it.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Auth => "upstream_auth",
-            Self::BadAnswer => "upstream_bad_answer",
-            Self::Cut => "upstream_cut",
-            Self::Draining => Refusal::Draining.code(),
-            Self::Timeout => "upstream_timeout",
-            Self::Unavailable => "upstream_unavailable",
-        }
-    }
-
-    fn message(self) -> &'static str {
-        match self {
-            Self::Auth => "The provider refused this proxy's credential.",
-            Self::BadAnswer => "The provider's answer was none.",
-            Self::Cut => "The provider's answer broke off.",
-            Self::Draining => SHUTTING_DOWN,
-            Self::Timeout => "No provider answered in time.",
-            Self::Unavailable => "The provider could not be reached.",
-        }
-    }
-
-    /// The error object under a provider's status whose own body cannot be
-    /// handed on.
-    pub fn instead(status: StatusCode) -> Value {
-        let message = format!(
-            "The provider answered {}; its error cannot be handed on: too long, too slow, compressed, or the answer to an earlier request.",
-            status.as_u16()
-        );
-        error_body(&message, kind(status), None, Self::Unavailable.code())
-    }
-
-    /// The error object, with room for `attempts` beside it.
-    pub fn error(self) -> Value {
-        error_body(self.message(), kind(self.status()), None, self.code())
-    }
-}
-
-/// What a drill answers in a provider's place: the body of an error that it
-/// would have to have a status for.
-pub fn drilled(status: StatusCode) -> Bytes {
-    let message = format!(
-        "A drill asked for this {}: the request's `{FAIL}` names this candidate, and nothing was sent to its provider.",
-        status.as_u16()
-    );
-    let error = error_body(&message, kind(status), None, "drill");
-    error.to_string().into()
 }
 
 /// OpenAI's `type` for a status.
