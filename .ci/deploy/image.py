@@ -8,30 +8,24 @@ mounts and a network of its own (`unshare --mount --net`).
 Where buildah has made the image, what it says of it is looked at too.
 """
 
-import fcntl
 import hashlib
-import http.client
-import http.server
 import json
 import os
 import pathlib
 import shutil
 import signal
-import socket
 import stat
-import struct
 import subprocess
 import sys
-import threading
 import time
 
 import yaml
 
 from checks import ROOT, WRONG, must, run, verdict
+from network import PATIENCE, Provider, asked, loopback
 
 MOST = 20 * 1024 * 1024
 USER = 65532
-PATIENCE = 20
 
 # All that may be in it, besides the libraries.
 HAS = {
@@ -84,37 +78,6 @@ def told(path):
         must(config.get(name) == value, f"{name} is {config.get(name)}")
 
 
-class Provider(http.server.BaseHTTPRequestHandler):
-    """Answers any chat, and remembers by which credential it was asked."""
-
-    credentials = []
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["content-length"]))
-        self.credentials.append(self.headers["authorization"])
-        answer = {
-            "id": "c", "object": "chat.completion", "model": "m",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3},
-        }
-        body = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-def loopback():
-    """A network of one's own begins with nothing that is up."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        up = struct.pack("16sh14x", b"lo", 1)  # IFF_UP
-        fcntl.ioctl(any_socket, 0x8914, up)  # SIOCSIFFLAGS
-
-
 def furnish(root, temporary):
     """What the runtime mounts into a container: configuration, secrets, the
     ledger's volume, and the names of hosts. The rest cannot be written."""
@@ -153,17 +116,6 @@ def inside(root):
     """What starts a command in the root folder."""
     user = [f"--userspec={USER}:{USER}"] if is_root() else []
     return [shutil.which("chroot"), *user, str(root), "/standin"]
-
-
-def asked(port, method, path, body=None, **headers):
-    """Status, headers and body of an answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    try:
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read().decode()
-    finally:
-        connection.close()
 
 
 def ready(process):
@@ -227,8 +179,7 @@ def main():
         told(sys.argv[3])
     loopback()
     furnish(root, temporary)
-    provider = http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Provider)
-    threading.Thread(target=provider.serve_forever, daemon=True).start()
+    Provider.start()
     serve(root)
     if not WRONG:
         who = f" as user {USER}" if is_root() else ""
