@@ -104,7 +104,12 @@ class Machine:
 
 def is_systemd(children):
     """Whether the only one of these processes is."""
-    names = [pathlib.Path(f"/proc/{child}/comm").read_text().strip() for child in children.read_text().split()]
+    try:
+        pids = children.read_text().split()
+        names = [pathlib.Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids]
+    except OSError:
+        # Gone in between.
+        return False
     return names == ["systemd"]
 
 
@@ -119,8 +124,8 @@ def until(holds):
 
 
 class Load:
-    """Clients that ask one after the other; half of them over fresh
-    connections."""
+    """Clients that ask one after the other, each time over a fresh
+    connection."""
 
     def __init__(self):
         self.answered = 0

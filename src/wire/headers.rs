@@ -183,9 +183,8 @@ pub fn times_here(headers: &HeaderMap) -> usize {
     let all = headers.get_all(header::VIA).iter();
     all.flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .filter(|by| {
-            let mut words = by.split(u8::is_ascii_whitespace);
-            let mut words = words.by_ref().filter(|word| !word.is_empty());
-            words.nth(1) == Some(b"standin")
+            let words = by.split(u8::is_ascii_whitespace);
+            words.filter(|word| !word.is_empty()).nth(1) == Some(b"standin")
         })
         .count()
 }

@@ -157,6 +157,7 @@ impl Framer {
 }
 
 impl Frame {
+    /// Reads one frame.
     pub(crate) fn read(raw: Bytes) -> Self {
         let mut frame = Self {
             data: Lines::None,
